@@ -1,0 +1,210 @@
+//! The state of one event: its catalogue, its accounts, its drawers.
+//!
+//! Promises: a pure fold of ops; balances come from postings alone, so ops of unknown kinds are counted too.
+//! Absent on purpose: orders, which are loaded one by one (`ledger`).
+
+use crate::body::{DrawerCounted, Edit, EventOpened, Limit};
+use crate::codec::{Canonical, DecodeError, Reader, record, words};
+use crate::id::{Hash, OpId, PoolId, StreamId};
+use crate::lattice::{Register, Seen, Write};
+use crate::op::{Account, Posting, Unit};
+use std::collections::BTreeMap;
+
+words! {
+    /// Whether an event still sells.
+    pub enum EventState {
+        /// It sells.
+        0 = Open "open",
+        /// It is closed.
+        1 = Closed "closed",
+    }
+}
+
+/// A sum of postings. Wide enough that no number of ops can overflow it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct Balance(pub i128);
+
+impl Canonical for Balance {
+    fn write(&self, out: &mut Vec<u8>) {
+        self.0.to_le_bytes().write(out);
+    }
+    fn read(input: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        Ok(Balance(i128::from_le_bytes(Canonical::read(input)?)))
+    }
+}
+
+record! {
+    /// An item of the catalogue: every field keeps concurrent edits until a person has settled them.
+    #[derive(Default)]
+    pub struct Item {
+        /// Name on tiles and receipts.
+        pub name: Register<String>,
+        /// Price in minor units.
+        pub price: Register<i64>,
+        /// Tax rate id.
+        pub tax_rate: Register<String>,
+        /// Whether the price is typed at the till.
+        pub open_price: Register<bool>,
+        /// Barcode.
+        pub barcode: Register<String>,
+        /// Picture.
+        pub image: Register<Option<Hash>>,
+        /// Product that a variant belongs to.
+        pub product: Register<String>,
+        /// Options of a variant.
+        pub options: Register<Vec<(String, String)>>,
+        /// What happens at zero.
+        pub limit: Register<Limit>,
+        /// Whose goods.
+        pub owner: Register<String>,
+        /// Whether it is offered.
+        pub offered: Register<bool>,
+        /// The imported row that it came from.
+        pub import_mark: Register<[u8; 16]>,
+    }
+}
+
+impl Item {
+    /// Sets one field.
+    pub fn edit(&mut self, seen: &Seen, lamport: u64, op: OpId, edit: Edit) {
+        match edit {
+            Edit::Name(value) => self.name.set(seen, Write { lamport, op, value }),
+            Edit::Price(value) => self.price.set(seen, Write { lamport, op, value }),
+            Edit::TaxRate(value) => self.tax_rate.set(seen, Write { lamport, op, value }),
+            Edit::OpenPrice(value) => self.open_price.set(seen, Write { lamport, op, value }),
+            Edit::Barcode(value) => self.barcode.set(seen, Write { lamport, op, value }),
+            Edit::Image(value) => self.image.set(seen, Write { lamport, op, value }),
+            Edit::Product(value) => self.product.set(seen, Write { lamport, op, value }),
+            Edit::Options(value) => self.options.set(seen, Write { lamport, op, value }),
+            Edit::Limit(value) => self.limit.set(seen, Write { lamport, op, value }),
+            Edit::Owner(value) => self.owner.set(seen, Write { lamport, op, value }),
+            Edit::Offered(value) => self.offered.set(seen, Write { lamport, op, value }),
+        }
+    }
+
+    /// What happens at zero; soft where nobody said.
+    pub fn limit(&self) -> Limit {
+        self.limit.value().copied().unwrap_or(Limit::Soft)
+    }
+
+    /// The name, the SKU where it has none.
+    pub fn name_or<'a>(&'a self, sku: &'a str) -> &'a str {
+        self.name.value().map_or(sku, String::as_str)
+    }
+}
+
+record! {
+    /// A count that ended a drawer session.
+    pub struct Count {
+        /// What was found and expected.
+        pub body: DrawerCounted,
+        /// Milliseconds since 1970 UTC.
+        pub at_ms: u64,
+    }
+}
+
+record! {
+    /// Cash in or out during a session.
+    pub struct Movement {
+        /// What happened.
+        pub body: crate::body::CashMoved,
+        /// Milliseconds since 1970 UTC.
+        pub at_ms: u64,
+    }
+}
+
+record! {
+    /// The drawer of one kit at one event.
+    #[derive(Default)]
+    pub struct Drawer {
+        /// When the running session began, `None` where none runs.
+        pub opened_ms: Option<u64>,
+        /// Opening cash of the running session.
+        pub opening: i64,
+        /// What should be in it now.
+        pub expected: Balance,
+        /// Cash in and out during the session.
+        pub movements: Vec<Movement>,
+        /// The last count.
+        pub last_count: Option<Count>,
+    }
+}
+
+record! {
+    /// One event.
+    pub struct Event {
+        /// How it was opened.
+        pub opened: EventOpened,
+        /// When, milliseconds since 1970 UTC.
+        pub opened_ms: u64,
+        /// When it was closed.
+        pub closed_ms: Option<u64>,
+        /// The rules by which its ops are folded.
+        pub fold_version: u32,
+        /// The catalogue by SKU.
+        pub items: BTreeMap<String, Item>,
+        /// Sums of postings.
+        pub balances: BTreeMap<(Account, Unit), Balance>,
+        /// Drawers by the stream of their kit.
+        pub drawers: BTreeMap<StreamId, Drawer>,
+        /// Orders placed.
+        pub orders: u64,
+        /// Refunds and voids, undone ones included.
+        pub refunds: u64,
+    }
+}
+
+impl Event {
+    /// A fresh event.
+    pub fn new(opened: EventOpened, opened_ms: u64) -> Self {
+        Event {
+            fold_version: opened.fold_version,
+            opened,
+            opened_ms,
+            closed_ms: None,
+            items: BTreeMap::new(),
+            balances: BTreeMap::new(),
+            drawers: BTreeMap::new(),
+            orders: 0,
+            refunds: 0,
+        }
+    }
+
+    /// Whether it still sells.
+    pub fn state(&self) -> EventState {
+        if self.closed_ms.is_some() { EventState::Closed } else { EventState::Open }
+    }
+
+    /// Adds an op's postings to the sums, and its cash to the drawer of `stream`.
+    pub fn post(&mut self, stream: StreamId, postings: &[Posting]) {
+        for posting in postings {
+            let sum = self.balances.entry((posting.account, posting.unit)).or_default();
+            sum.0 = sum.0.wrapping_add(i128::from(posting.amount));
+            if posting.account == Account::CASH && posting.unit == Unit::Money(self.opened.currency) {
+                let drawer = self.drawers.entry(stream).or_default();
+                drawer.expected.0 = drawer.expected.0.wrapping_add(i128::from(posting.amount));
+            }
+        }
+    }
+
+    /// The sum of one account.
+    pub fn balance(&self, account: Account, unit: Unit) -> i64 {
+        let sum = self.balances.get(&(account, unit)).copied().unwrap_or_default();
+        i64::try_from(sum.0).unwrap_or(if sum.0 < 0 { i64::MIN } else { i64::MAX })
+    }
+
+    /// Units of a pool that may still be sold; below zero where more were sold than counted.
+    pub fn here(&self, pool: PoolId) -> i64 {
+        self.balance(Account::STOCK, Unit::Pool(pool))
+    }
+
+    /// Units of a pool that buyers hold.
+    pub fn sold(&self, pool: PoolId) -> i64 {
+        self.balance(Account::SOLD, Unit::Pool(pool))
+    }
+
+    /// A tax rate by id.
+    pub fn tax_ppm(&self, id: &str) -> Option<u32> {
+        self.opened.tax_rates.iter().find(|rate| rate.id == id).map(|rate| rate.ppm)
+    }
+}

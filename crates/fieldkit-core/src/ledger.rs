@@ -1,0 +1,339 @@
+//! The ledger: the folded state of all ops that a replica holds.
+//!
+//! Promises: `apply` is total — an op that contradicts what is known becomes an `Anomaly`, whoever wrote it; the state
+//! is a function of the op set, whatever the order of arrival, as long as causes come first. Memory grows with what is
+//! open (items, drawers, events), not with history: orders are loaded by id and let go again.
+//! Absent on purpose: rules about what may be done (`decide`), and storage.
+
+use crate::body::{Body, BodyError, OrganisationFounded, ReplicaAdmitted, Role};
+use crate::codec::{Canonical, record, words};
+use crate::event::{Count, Event, Movement};
+use crate::id::{Hash, OpId, ReplicaKey, Space, StreamId};
+use crate::lattice::{self, Seen};
+use crate::op::{Actor, Head, SealedOp};
+use crate::order::Order;
+use ed25519_dalek::{Signature, VerifyingKey};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// The rules of folding of this build.
+pub const FOLD_VERSION: u32 = 1;
+
+words! {
+    /// What is contradictory about an op.
+    pub enum AnomalyKind {
+        /// The body is not what its kind says.
+        0 = Malformed "malformed",
+        /// The stream is not bound to the key that opened it, or was not opened.
+        1 = Stream "stream",
+        /// It speaks of something that is not there.
+        2 = Missing "missing",
+        /// It stands in the wrong space.
+        3 = Space "space",
+        /// It repeats what can be only once.
+        4 = Repeated "repeated",
+        /// Its proof does not verify, or its author was not admitted.
+        5 = Proof "proof",
+        /// It gives back more than was sold.
+        6 = OverRefund "over_refund",
+        /// It came after the event was closed.
+        7 = AfterClose "after_close",
+        /// Its kind is of a later version: kept and counted by its postings.
+        8 = UnknownKind "unknown_kind",
+    }
+}
+
+record! {
+    /// A contradiction for a person to settle. Its id is derived from the op.
+    pub struct Anomaly {
+        /// The op.
+        pub op: OpId,
+        /// What is wrong.
+        pub kind: AnomalyKind,
+        /// In words.
+        pub detail: String,
+    }
+}
+
+/// A stream and what its author had seen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stream {
+    /// The key that may write it; `None` where its first op was not an opening.
+    pub replica: Option<ReplicaKey>,
+    /// Its space.
+    pub space: Option<Space>,
+    /// Its newest op.
+    pub head: Head,
+    /// What the author had seen at the newest op.
+    pub seen: Seen,
+    /// The last receipt number of its series.
+    pub receipts: u64,
+}
+
+/// The folded state.
+#[derive(Clone, Debug, Default)]
+pub struct Ledger {
+    /// Streams by id.
+    pub streams: BTreeMap<StreamId, Stream>,
+    /// The deepest op known.
+    pub lamport: u64,
+    /// The organisation and the op that founded it.
+    pub organisation: Option<(OpId, OrganisationFounded)>,
+    /// Replicas admitted, by key.
+    pub replicas: BTreeMap<ReplicaKey, String>,
+    /// Persons and their roles.
+    pub persons: BTreeMap<OpId, BTreeSet<Role>>,
+    /// Events by the op that opened them.
+    pub events: BTreeMap<OpId, Event>,
+    /// Contradictions by op.
+    pub anomalies: BTreeMap<(OpId, u16), Anomaly>,
+    /// Orders at hand: new, touched, or loaded. Not part of the state's bytes.
+    pub orders: BTreeMap<OpId, Order>,
+    /// Orders changed since they were last taken by `take_changed`.
+    pub(crate) changed: BTreeSet<OpId>,
+}
+
+impl Ledger {
+    /// The head of a stream, zero where it is unknown.
+    pub fn head(&self, stream: &StreamId) -> Head {
+        self.streams.get(stream).map(|known| known.head).unwrap_or_default()
+    }
+
+    /// The order that must be at hand before `op` is applied.
+    pub fn wants(op: &SealedOp) -> Option<OpId> {
+        match Body::open(op.op.kind, &op.op.body).ok()? {
+            Body::OrderRefunded(body) => Some(body.order),
+            Body::RefundUndone(body) => Some(body.order),
+            _ => None,
+        }
+    }
+
+    /// Orders that changed since the last call.
+    pub fn take_changed(&mut self) -> BTreeSet<OpId> {
+        std::mem::take(&mut self.changed)
+    }
+
+    /// Folds one op in. Ops known already change nothing; one that leaves a gap is left out and `false` comes back.
+    pub fn apply(&mut self, op: &SealedOp) -> bool {
+        let head = self.head(&op.op.stream);
+        if op.op.seq <= head.seq {
+            return true;
+        }
+        if !op.follows(&head) {
+            return false;
+        }
+        self.lamport = self.lamport.max(op.op.lamport);
+        let stream = self.streams.entry(op.op.stream).or_insert_with(|| Stream {
+            replica: None,
+            space: None,
+            head: Head::default(),
+            seen: Seen::default(),
+            receipts: 0,
+        });
+        stream.head = Head { seq: op.op.seq, hash: op.hash };
+        lattice::see(&mut stream.seen, op.id());
+        for dep in &op.op.deps {
+            lattice::see(&mut stream.seen, dep.op);
+        }
+        let space = stream.space.clone();
+        self.fold(op, space);
+        true
+    }
+
+    fn fold(&mut self, op: &SealedOp, space: Option<Space>) {
+        let body = match Body::open(op.op.kind, &op.op.body) {
+            Ok(Body::StreamOpened(opened)) => return self.fold_opening(op, opened),
+            Ok(body) => Some(body),
+            Err(BodyError::Unknown(kind)) => {
+                self.anomaly(op, AnomalyKind::UnknownKind, &format!("kind {kind} is of a later version"));
+                None
+            }
+            Err(BodyError::Malformed(error)) => {
+                self.anomaly(op, AnomalyKind::Malformed, &error.to_string());
+                None
+            }
+        };
+        let Some(space) = space else {
+            return self.anomaly(op, AnomalyKind::Stream, "the stream was never opened");
+        };
+        match space.event() {
+            None => self.fold_organisation(op, body),
+            Some(event) => self.fold_event(op, event, body),
+        }
+    }
+
+    fn fold_opening(&mut self, op: &SealedOp, opened: crate::body::StreamOpened) {
+        let bound = StreamId::of(&opened.replica, &opened.space) == op.op.stream;
+        if op.op.seq != 1 || !bound {
+            return self.anomaly(op, AnomalyKind::Stream, "the opening does not name this stream");
+        }
+        if let Some(stream) = self.streams.get_mut(&op.op.stream) {
+            stream.replica = Some(opened.replica);
+            stream.space = Some(opened.space);
+        }
+    }
+
+    fn fold_organisation(&mut self, op: &SealedOp, body: Option<Body>) {
+        let Some(body) = body else { return };
+        match body {
+            Body::OrganisationFounded(founded) => match &self.organisation {
+                None => self.organisation = Some((op.id(), founded)),
+                Some(_) => self.anomaly(op, AnomalyKind::Repeated, "the organisation was founded before"),
+            },
+            Body::ReplicaAdmitted(admitted) => self.fold_admission(op, admitted),
+            Body::PersonAdded(_) => {
+                self.persons.insert(op.id(), BTreeSet::new());
+            }
+            Body::RoleGranted(granted) => match self.persons.get_mut(&granted.person) {
+                Some(roles) => {
+                    roles.insert(granted.role);
+                }
+                None => self.anomaly(op, AnomalyKind::Missing, "the person is not known"),
+            },
+            Body::EventOpened(opened) => {
+                self.events.insert(op.id(), Event::new(opened, op.op.stamp.physical_ms));
+            }
+            Body::EventClosed(closed) => match self.events.get_mut(&closed.event) {
+                Some(event) => {
+                    let at = op.op.stamp.physical_ms;
+                    event.closed_ms = Some(event.closed_ms.map_or(at, |known| known.min(at)));
+                }
+                None => self.anomaly(op, AnomalyKind::Missing, "the event is not known"),
+            },
+            Body::FoldRaised(raised) => match self.events.get_mut(&raised.event) {
+                Some(event) => event.fold_version = event.fold_version.max(raised.fold_version),
+                None => self.anomaly(op, AnomalyKind::Missing, "the event is not known"),
+            },
+            Body::RollbackNoticed(_) | Body::CommandRefused(_) => {}
+            _ => self.anomaly(op, AnomalyKind::Space, "this kind belongs to an event"),
+        }
+    }
+
+    fn fold_admission(&mut self, op: &SealedOp, admitted: ReplicaAdmitted) {
+        let by_organisation = self.organisation.as_ref().is_some_and(|(_, org)| org.key == admitted.admitted_by);
+        let by_replica = self.replicas.contains_key(&ReplicaKey(admitted.admitted_by));
+        let signed = ReplicaAdmitted::signed_bytes(&admitted.replica, &admitted.label);
+        let proven = VerifyingKey::from_bytes(&admitted.admitted_by)
+            .is_ok_and(|key| key.verify_strict(&signed, &Signature::from_bytes(&admitted.proof)).is_ok());
+        if proven && (by_organisation || by_replica) {
+            self.replicas.insert(admitted.replica, admitted.label);
+        } else {
+            self.anomaly(op, AnomalyKind::Proof, "the admission is not signed by the organisation or an admitted kit");
+        }
+    }
+
+    fn fold_event(&mut self, op: &SealedOp, event_id: OpId, body: Option<Body>) {
+        let stream_id = op.op.stream;
+        let Some(event) = self.events.get_mut(&event_id) else {
+            return self.anomaly(op, AnomalyKind::Missing, "the event is not known");
+        };
+        // Postings count for every kind, known or not.
+        event.post(stream_id, &op.op.postings);
+        let Some(body) = body else { return };
+        let at_ms = op.op.stamp.physical_ms;
+        match body {
+            Body::ItemDefined(defined) => {
+                let item = event.items.entry(defined.sku).or_default();
+                let Some(Stream { seen, .. }) = self.streams.get(&stream_id) else { return };
+                for edit in defined.edits {
+                    item.edit(seen, op.op.lamport, op.id(), edit);
+                }
+                if let Some(value) = defined.import_mark {
+                    item.import_mark.set(seen, lattice::Write { lamport: op.op.lamport, op: op.id(), value });
+                }
+            }
+            Body::OrderPlaced(placed) => {
+                event.orders += 1;
+                self.take_receipt(stream_id, placed.receipt);
+                let order = Order {
+                    order_id: op.id(),
+                    hash: op.hash,
+                    event: event_id,
+                    actor: op.op.actor,
+                    stamp: op.op.stamp,
+                    placed,
+                    refunds: Vec::new(),
+                };
+                self.changed.insert(op.id());
+                self.orders.insert(op.id(), order);
+            }
+            Body::OrderRefunded(refunded) => {
+                event.refunds += 1;
+                self.take_receipt(stream_id, refunded.receipt);
+                self.fold_refund(op, refunded);
+            }
+            Body::RefundUndone(undone) => {
+                self.take_receipt(stream_id, undone.receipt);
+                let known = self.orders.get_mut(&undone.order).is_some_and(|order| order.add_undo(op.id(), &undone));
+                if known {
+                    self.changed.insert(undone.order);
+                } else {
+                    self.anomaly(op, AnomalyKind::Missing, "the refund is not known");
+                }
+            }
+            Body::DrawerOpened(opened) => {
+                let drawer = event.drawers.entry(stream_id).or_default();
+                (drawer.opened_ms, drawer.opening) = (Some(at_ms), opened.amount);
+            }
+            Body::CashMoved(body) => {
+                event.drawers.entry(stream_id).or_default().movements.push(Movement { body, at_ms });
+            }
+            Body::DrawerCounted(body) => {
+                let drawer = event.drawers.entry(stream_id).or_default();
+                drawer.last_count = Some(Count { body, at_ms });
+                (drawer.opened_ms, drawer.opening) = (None, 0);
+                drawer.movements.clear();
+            }
+            Body::StockMoved(_) | Body::CatalogueImported(_) | Body::CommandRefused(_) => {}
+            _ => self.anomaly(op, AnomalyKind::Space, "this kind belongs to the organisation"),
+        }
+    }
+
+    fn fold_refund(&mut self, op: &SealedOp, refunded: crate::body::OrderRefunded) {
+        let Some(order) = self.orders.get_mut(&refunded.order) else {
+            return self.anomaly(op, AnomalyKind::Missing, "the order is not known");
+        };
+        let order_id = refunded.order;
+        order.add_refund(op.id(), refunded, op.op.stamp);
+        self.changed.insert(order_id);
+    }
+
+    fn take_receipt(&mut self, stream: StreamId, receipt: u64) {
+        if let Some(stream) = self.streams.get_mut(&stream) {
+            stream.receipts = stream.receipts.max(receipt);
+        }
+    }
+
+    fn anomaly(&mut self, op: &SealedOp, kind: AnomalyKind, detail: &str) {
+        let number = u16::from_bytes(&kind.to_bytes()).unwrap_or(u16::MAX);
+        self.anomalies.insert((op.id(), number), Anomaly { op: op.id(), kind, detail: detail.to_owned() });
+    }
+
+    /// Whether `actor` holds one of `roles`; the replica itself holds none.
+    pub fn holds(&self, actor: &Actor, roles: &[Role]) -> bool {
+        match actor {
+            Actor::Device(_) => false,
+            Actor::Person(person) => {
+                self.persons.get(person).is_some_and(|held| roles.iter().any(|role| held.contains(role)))
+            }
+        }
+    }
+
+    /// The state's canonical bytes: everything but the orders, which are rows of their own.
+    pub fn state_bytes(&self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(4096);
+        crate::snapshot::write(self, &mut out);
+        out
+    }
+
+    /// A digest that equal replicas share: the state without its heads, then each order in ascending order.
+    pub fn digest(&self, orders: impl Iterator<Item = Hash>) -> Hash {
+        let mut hasher = blake3::Hasher::new_derive_key("fieldkit 2026-11 state digest");
+        let mut bytes = Vec::with_capacity(4096);
+        crate::snapshot::write_business(self, &mut bytes);
+        hasher.update(&bytes);
+        for order in orders {
+            hasher.update(&order.0);
+        }
+        Hash(*hasher.finalize().as_bytes())
+    }
+}
