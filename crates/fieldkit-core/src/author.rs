@@ -64,12 +64,7 @@ impl Author {
     }
 
     /// Seals `drafts` in order and applies each.
-    pub fn write(
-        &mut self,
-        ledger: &mut Ledger,
-        drafts: Vec<Draft>,
-        context: &Context,
-    ) -> Vec<SealedOp> {
+    pub fn write(&mut self, ledger: &mut Ledger, drafts: Vec<Draft>, context: &Context) -> Vec<SealedOp> {
         let mut ops = Vec::with_capacity(drafts.len());
         for draft in drafts {
             let stream = self.stream(&draft.space);

@@ -52,7 +52,9 @@ pub enum ChainError {
         seq: u64,
     },
     /// The stored head names an op that is not there.
-    #[error("series {series} ends at op {found}, but its signed head is op {signed}: the end of the journal is missing")]
+    #[error(
+        "series {series} ends at op {found}, but its signed head is op {signed}: the end of the journal is missing"
+    )]
     Short {
         /// Series of the stream.
         series: String,

@@ -35,8 +35,6 @@ words! {
         5 = Proof "proof",
         /// It gives back more than was sold.
         6 = OverRefund "over_refund",
-        /// It came after the event was closed.
-        7 = AfterClose "after_close",
         /// Its kind is of a later version: kept and counted by its postings.
         8 = UnknownKind "unknown_kind",
     }
@@ -76,6 +74,8 @@ pub struct Ledger {
     pub streams: BTreeMap<StreamId, Stream>,
     /// The deepest op known.
     pub lamport: u64,
+    /// The newest time that any op carries: no later op is stamped before it.
+    pub floor_ms: u64,
     /// The organisation and the op that founded it.
     pub organisation: Option<(OpId, OrganisationFounded)>,
     /// Replicas admitted, by key.
@@ -122,6 +122,7 @@ impl Ledger {
             return false;
         }
         self.lamport = self.lamport.max(op.op.lamport);
+        self.floor_ms = self.floor_ms.max(op.op.stamp.physical_ms);
         let stream = self.streams.entry(op.op.stream).or_insert_with(|| Stream {
             replica: None,
             space: None,

@@ -4,20 +4,20 @@
 //! every machine. Read in the order below.
 //! Absent on purpose: storage (`fieldkit-sqlite`), turns and effects (`fieldkit-engine`), pages (`fieldkit-http`).
 
-pub mod codec;
-pub mod id;
-pub mod money;
-pub mod stamp;
-pub mod op;
-pub mod body;
-pub mod lattice;
-pub mod order;
-pub mod event;
-pub mod ledger;
-pub mod snapshot;
 pub mod author;
-pub mod decide;
-pub mod refusal;
-pub mod receipt;
-pub mod shopify;
+pub mod body;
 pub mod chain;
+pub mod codec;
+pub mod decide;
+pub mod event;
+pub mod id;
+pub mod lattice;
+pub mod ledger;
+pub mod money;
+pub mod op;
+pub mod order;
+pub mod receipt;
+pub mod refusal;
+pub mod shopify;
+pub mod snapshot;
+pub mod stamp;

@@ -149,9 +149,12 @@ impl Order {
         if self.standing_refunds().next().is_none() {
             return OrderState::Paid;
         }
-        let whole = self.placed.lines.iter().enumerate().all(|(at, line)| {
-            self.refunded_quantity(at as u32 + 1) >= u64::from(line.quantity)
-        });
+        let whole = self
+            .placed
+            .lines
+            .iter()
+            .enumerate()
+            .all(|(at, line)| self.refunded_quantity(at as u32 + 1) >= u64::from(line.quantity));
         if whole { OrderState::Refunded } else { OrderState::PartRefunded }
     }
 

@@ -36,6 +36,7 @@ pub fn write(ledger: &Ledger, out: &mut Vec<u8>) {
     FOLD_VERSION.write(out);
     ledger.streams.write(out);
     ledger.lamport.write(out);
+    ledger.floor_ms.write(out);
     write_business(ledger, out);
 }
 
@@ -57,6 +58,7 @@ pub fn read(bytes: &[u8]) -> Result<Ledger, DecodeError> {
     let ledger = Ledger {
         streams: BTreeMap::<StreamId, Stream>::read(&mut input)?,
         lamport: u64::read(&mut input)?,
+        floor_ms: u64::read(&mut input)?,
         organisation: Option::<(OpId, OrganisationFounded)>::read(&mut input)?,
         replicas: BTreeMap::<ReplicaKey, String>::read(&mut input)?,
         persons: BTreeMap::<OpId, BTreeSet<Role>>::read(&mut input)?,

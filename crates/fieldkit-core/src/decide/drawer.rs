@@ -1,0 +1,79 @@
+//! The cash drawer: opening, cash in and out, counting.
+
+use super::{Place, amount, text};
+use crate::author::Draft;
+use crate::body::{Body, CashMoved, Direction, DrawerCounted, DrawerOpened};
+use crate::event::{Drawer, Event};
+use crate::id::{Space, StreamId};
+use crate::ledger::Ledger;
+use crate::money::Money;
+use crate::op::{Account, Posting, Unit};
+use crate::refusal::Refusal;
+
+/// Opens a drawer session.
+pub(super) fn open(ledger: &Ledger, opening: i64, place: &Place) -> Result<Vec<Draft>, Refusal> {
+    let (_, space, event) = place.open_event(ledger)?;
+    let opening = amount("the opening cash", opening)?;
+    if drawer(event, place, &space).is_some_and(|drawer| drawer.opened_ms.is_some()) {
+        return Err(Refusal::DrawerOpen);
+    }
+    let body = Body::DrawerOpened(DrawerOpened { amount: opening });
+    Ok(vec![Draft::new(space, body).moving(moved(event, opening)).answering()])
+}
+
+/// Puts cash in or takes it out.
+pub(super) fn move_cash(
+    ledger: &Ledger,
+    direction: Direction,
+    given: i64,
+    reason: &str,
+    place: &Place,
+) -> Result<Vec<Draft>, Refusal> {
+    let (_, space, event) = place.open_event(ledger)?;
+    let given = amount("the amount", given)?;
+    if given == 0 {
+        return Err(Refusal::Amount { what: "the amount" });
+    }
+    let reason = text("the reason", reason, 1, 80)?;
+    if drawer(event, place, &space).is_none_or(|drawer| drawer.opened_ms.is_none()) {
+        return Err(Refusal::DrawerClosed);
+    }
+    let signed = if direction == Direction::In { given } else { -given };
+    let body = Body::CashMoved(CashMoved { direction, amount: given, reason });
+    Ok(vec![Draft::new(space, body).moving(moved(event, signed)).answering()])
+}
+
+/// Counts the drawer: the difference is recorded, the cash leaves with the crew, the session ends.
+pub(super) fn count(ledger: &Ledger, counted: i64, note: &str, place: &Place) -> Result<Vec<Draft>, Refusal> {
+    let (_, space, event) = place.any_event(ledger)?;
+    let counted = amount("the count", counted)?;
+    let note = text("the note", note, 0, 200)?;
+    let found = drawer(event, place, &space).filter(|drawer| drawer.opened_ms.is_some());
+    let found = found.ok_or(Refusal::DrawerClosed)?;
+    let expected = i64::try_from(found.expected.0).map_err(|_| Refusal::Overflow)?;
+    let currency = event.opened.currency;
+    if counted != expected && note.is_empty() {
+        let (counted, expected) = (Money::new(counted, currency), Money::new(expected, currency));
+        return Err(Refusal::VarianceNote { counted, expected });
+    }
+    let unit = Unit::Money(currency);
+    let postings = vec![
+        Posting { account: Account::CASH, unit, amount: -expected },
+        Posting { account: Account::CASH_MOVED, unit, amount: counted },
+        Posting { account: Account::CASH_VARIANCE, unit, amount: expected - counted },
+    ];
+    let body = Body::DrawerCounted(DrawerCounted { counted, expected, note });
+    Ok(vec![Draft::new(space, body).moving(postings).answering()])
+}
+
+fn drawer<'a>(event: &'a Event, place: &Place, space: &Space) -> Option<&'a Drawer> {
+    event.drawers.get(&StreamId::of(&place.replica, space))
+}
+
+fn moved(event: &Event, amount: i64) -> Vec<Posting> {
+    let unit = Unit::Money(event.opened.currency);
+    vec![
+        Posting { account: Account::CASH, unit, amount },
+        Posting { account: Account::CASH_MOVED, unit, amount: -amount },
+    ]
+}

@@ -1,0 +1,436 @@
+//! The engine: one ledger, one author, one turn at a time.
+//!
+//! The order of a turn (each step is an input or an output of this machine): commands are decided and applied in
+//! memory; `Input::EndOfBatch` yields `Output::Append`; the shell syncs and says `Input::Synced`; only then come
+//! `Output::Reply` and `Output::Project`. Later commands of a batch see earlier ones. A failed sync is never reported
+//! here: the process ends, because memory is ahead of the disk.
+
+use crate::turn::{Answer, Known, Outcome, Projection, Reading, Turn, read_answer};
+use crate::witness::{Sighting, Verdict, judge};
+use ed25519_dalek::{Signer, SigningKey};
+use fieldkit_core::author::{Author, Context, Draft};
+use fieldkit_core::body::{Body, ReplicaAdmitted, RollbackNoticed};
+use fieldkit_core::decide::{self, Command, Founding, Place};
+use fieldkit_core::id::{Hash, OpId, PoolId, ReplicaKey, Space, StreamId, Zero};
+use fieldkit_core::ledger::Ledger;
+use fieldkit_core::op::{Account, Actor, CommandKey, Head, Key, SealedOp, Unit};
+use fieldkit_core::order::Order;
+use fieldkit_core::refusal::Refusal;
+use fieldkit_core::stamp::ClockQuality;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+/// Names one command while it is under way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Ticket(pub u64);
+
+/// A command with all that the edge knows about it.
+#[derive(Clone, Debug)]
+pub struct Asked {
+    /// What is asked.
+    pub command: Command,
+    /// At which event.
+    pub event: Option<OpId>,
+    /// Who asks.
+    pub actor: Actor,
+    /// Its key.
+    pub key: CommandKey,
+    /// The wall clock, milliseconds since 1970 UTC.
+    pub wall_ms: u64,
+    /// How far the clock is to be believed.
+    pub quality: ClockQuality,
+}
+
+/// What the shell must look up before a command can be decided.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Load {
+    /// For which command.
+    pub ticket: Ticket,
+    /// The key, where it is not known to be new.
+    pub key: Option<Key>,
+    /// The order, where it is not at hand.
+    pub order: Option<OpId>,
+}
+
+/// Everything that reaches the engine.
+#[derive(Debug)]
+pub enum Input {
+    /// A command.
+    Command(Ticket, Box<Asked>),
+    /// What a `Load` asked for.
+    Loaded {
+        /// For which command.
+        ticket: Ticket,
+        /// The op that answered the key before, with the fingerprint of its request.
+        answered: Option<(Known, SealedOp)>,
+        /// Orders found: the one asked for, or the one that the answer speaks of.
+        orders: Vec<Order>,
+    },
+    /// No more commands for now: close the turn.
+    EndOfBatch,
+    /// The turn's ops are durable.
+    Synced,
+    /// State and views hold everything up to this turn.
+    Projected(u64),
+}
+
+/// Everything that leaves the engine.
+#[derive(Debug)]
+pub enum Output {
+    /// Look this up and say `Loaded`.
+    Load(Load),
+    /// Make this durable and say `Synced`.
+    Append(Turn),
+    /// Answer a command.
+    Reply(Ticket, Box<Answer>),
+    /// Write these rows.
+    Project(Box<Projection>),
+}
+
+/// A key answered lately: the answering op, and the turn that made it.
+struct Recent {
+    known: Known,
+    op: SealedOp,
+    turn: u64,
+}
+
+/// The brain.
+pub struct Engine {
+    ledger: Ledger,
+    author: Author,
+    key: SigningKey,
+    turn: Turn,
+    turns: u64,
+    projection: Projection,
+    replies: Vec<(Ticket, Box<Answer>)>,
+    waiting: BTreeMap<Ticket, Box<Asked>>,
+    outputs: VecDeque<Output>,
+    /// Keys answered in turns that state.db may not hold yet.
+    recent_keys: BTreeMap<Key, Recent>,
+    /// The turn in which an order was last used.
+    order_turns: BTreeMap<OpId, u64>,
+}
+
+impl Engine {
+    /// Starts with what was folded so far. `follows` names the replica before a noticed roll-back.
+    pub fn new(ledger: Ledger, key: SigningKey, follows: Option<ReplicaKey>) -> Self {
+        let mut author = Author::new(ReplicaKey(key.verifying_key().to_bytes()), follows);
+        author.last_stamp.physical_ms = ledger.floor_ms;
+        Engine {
+            ledger,
+            author,
+            key,
+            turn: Turn::default(),
+            turns: 0,
+            projection: Projection::default(),
+            replies: Vec::new(),
+            waiting: BTreeMap::new(),
+            outputs: VecDeque::new(),
+            recent_keys: BTreeMap::new(),
+            order_turns: BTreeMap::new(),
+        }
+    }
+
+    /// The folded state; between turns it holds only what is durable.
+    pub fn ledger(&self) -> &Ledger {
+        &self.ledger
+    }
+
+    /// The replica that writes.
+    pub fn replica(&self) -> ReplicaKey {
+        self.author.replica
+    }
+
+    /// The key that signs heads and receipts.
+    pub fn signing_key(&self) -> &SigningKey {
+        &self.key
+    }
+
+    /// Folds an op of the journal in at start; `order` is the one that it wants, where it is not at hand.
+    pub fn fold(&mut self, op: &SealedOp, order: Option<Order>) -> bool {
+        if let Some(order) = order {
+            self.ledger.orders.entry(order.order_id).or_insert(order);
+        }
+        let applied = self.ledger.apply(op);
+        self.author.last_stamp.physical_ms = self.author.last_stamp.physical_ms.max(self.ledger.floor_ms);
+        self.note(op);
+        self.collect_orders();
+        applied
+    }
+
+    /// The rows that folding changed so far; the shell projects them and lets the orders go.
+    pub fn take_folded(&mut self) -> Projection {
+        self.turns += 1;
+        for recent in self.recent_keys.values_mut() {
+            recent.turn = self.turns;
+        }
+        for turn in self.order_turns.values_mut() {
+            *turn = self.turns;
+        }
+        self.finish_projection()
+    }
+
+    /// Writes the ops that found an organisation.
+    pub fn found(&mut self, founding: &Founding, wall_ms: u64, quality: ClockQuality) -> Result<(), Refusal> {
+        let drafts = founding.drafts(self.author.replica)?;
+        let context = Context { actor: Actor::Device(Zero), wall_ms, quality, key: None };
+        self.write(drafts, &context);
+        Ok(())
+    }
+
+    /// Goes on as a new replica after a roll-back was noticed. The old key admits the new one.
+    pub fn follow(
+        &mut self,
+        key: SigningKey,
+        sighting: RollbackNoticed,
+        label: &str,
+        wall_ms: u64,
+        quality: ClockQuality,
+    ) {
+        let old = self.author.replica;
+        let replica = ReplicaKey(key.verifying_key().to_bytes());
+        let proof = self.key.sign(&ReplicaAdmitted::signed_bytes(&replica, label)).to_bytes();
+        let last_stamp = self.author.last_stamp;
+        self.author = Author::new(replica, Some(old));
+        self.author.last_stamp = last_stamp;
+        self.key = key;
+        let admitted = ReplicaAdmitted { replica, label: label.to_owned(), admitted_by: old.0, proof };
+        let drafts = vec![
+            Draft::new(Space::ORGANISATION, Body::ReplicaAdmitted(admitted)),
+            Draft::new(Space::ORGANISATION, Body::RollbackNoticed(sighting)),
+        ];
+        self.write(drafts, &Context { actor: Actor::Device(Zero), wall_ms, quality, key: None });
+    }
+
+    /// Judges what a witness saw; `hash_at` looks up the hash of an op that the journal holds.
+    pub fn judge(&self, sighting: &Sighting, hash_at: impl Fn(OpId) -> Option<Hash>) -> (StreamId, u64, Verdict) {
+        match sighting {
+            Sighting::Head { stream, head } => {
+                let found = hash_at(OpId { stream: *stream, seq: head.seq });
+                let verdict = judge(self.ledger.head(stream), head.seq, found, |hash| *hash == head.hash);
+                (*stream, head.seq, verdict)
+            }
+            Sighting::Slip { seq, check } => {
+                let stream = self.newest_stream();
+                let found = hash_at(OpId { stream, seq: *seq });
+                let matches = |hash: &Hash| hash.check4().eq_ignore_ascii_case(check);
+                (stream, *seq, judge(self.ledger.head(&stream), *seq, found, matches))
+            }
+        }
+    }
+
+    /// The own stream of the newest event, the organisation's where there is none.
+    pub fn newest_stream(&self) -> StreamId {
+        let newest = self.ledger.events.iter().next_back();
+        let space = newest.map_or(Space::ORGANISATION, |(id, event)| decide::space_of(*id, event));
+        self.author.stream(&space)
+    }
+
+    /// Feeds one input.
+    pub fn handle(&mut self, input: Input) {
+        match input {
+            Input::Command(ticket, asked) => self.admit(ticket, asked),
+            Input::Loaded { ticket, answered, orders } => self.loaded(ticket, answered, orders),
+            Input::EndOfBatch => self.end_of_batch(),
+            Input::Synced => self.synced(),
+            Input::Projected(turn) => self.projected(turn),
+        }
+    }
+
+    /// Takes the next output.
+    pub fn poll_output(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    /// The engine has no timers yet: nothing happens at a time of its own.
+    pub fn poll_timeout(&self) -> Option<u64> {
+        None
+    }
+
+    fn admit(&mut self, ticket: Ticket, asked: Box<Asked>) {
+        let key = &asked.key.key;
+        let key_at_hand = self.recent_keys.contains_key(key);
+        let order = asked.command.wants().filter(|id| !self.ledger.orders.contains_key(id));
+        // A key of a turn not yet projected is answered from memory; every other key is looked up.
+        let load = Load { ticket, key: (!key_at_hand).then(|| key.clone()), order };
+        self.waiting.insert(ticket, asked);
+        if load.key.is_some() || load.order.is_some() {
+            self.outputs.push_back(Output::Load(load));
+            return;
+        }
+        self.decide(ticket, None);
+    }
+
+    fn loaded(&mut self, ticket: Ticket, answered: Option<(Known, SealedOp)>, orders: Vec<Order>) {
+        for order in orders {
+            self.order_turns.insert(order.order_id, self.turns + 1);
+            self.ledger.orders.entry(order.order_id).or_insert(order);
+        }
+        self.decide(ticket, answered);
+    }
+
+    fn decide(&mut self, ticket: Ticket, answered: Option<(Known, SealedOp)>) {
+        let Some(asked) = self.waiting.remove(&ticket) else { return };
+        let recent = self.recent_keys.get(&asked.key.key).map(|recent| (recent.known, recent.op.clone()));
+        let answer = match recent.or(answered) {
+            Some((known, op)) => self.repeat(&asked, known, &op),
+            None => self.answer_anew(&asked),
+        };
+        self.replies.push((ticket, Box::new(answer)));
+    }
+
+    fn repeat(&mut self, asked: &Asked, known: Known, op: &SealedOp) -> Answer {
+        if known.fingerprint != asked.key.fingerprint {
+            let hex = |bytes: &[u8; 16]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+            let refusal = Refusal::KeyReused { then: hex(&known.fingerprint), now: hex(&asked.key.fingerprint) };
+            return Answer { result: Err(refusal), repeated: false };
+        }
+        let result = match read_answer(op) {
+            Some(Reading::Plain(result)) => result,
+            Some(Reading::Order { order }) => match self.ledger.orders.get(&order) {
+                Some(found) => Ok(Outcome::Order(Box::new(found.as_of(op.id())))),
+                None => Err(Refusal::UnknownOrder(order.text())),
+            },
+            None => Err(Refusal::UnknownOrder(op.id().text())),
+        };
+        Answer { result, repeated: true }
+    }
+
+    fn answer_anew(&mut self, asked: &Asked) -> Answer {
+        let place = Place { replica: self.author.replica, event: asked.event };
+        let context = Context {
+            actor: asked.actor,
+            wall_ms: asked.wall_ms,
+            quality: asked.quality,
+            key: Some(asked.key.clone()),
+        };
+        let decided = decide::decide(&self.ledger, &asked.command, &place, &context);
+        let (drafts, refusal) = match decided {
+            Ok(drafts) => (drafts, None),
+            Err(refusal) => (vec![decide::record_refusal(&self.ledger, &refusal, &place)], Some(refusal)),
+        };
+        let range = self.write(drafts, &context);
+        if let Some(refusal) = refusal {
+            return Answer { result: Err(refusal), repeated: false };
+        }
+        let answering = self.turn.ops[range].iter().find(|op| op.op.key.is_some()).cloned();
+        let result = match answering.as_ref().and_then(read_answer) {
+            Some(Reading::Plain(result)) => result,
+            Some(Reading::Order { order }) => match self.ledger.orders.get(&order) {
+                Some(found) => Ok(Outcome::Order(Box::new(found.clone()))),
+                None => Err(Refusal::UnknownOrder(order.text())),
+            },
+            None => Ok(Outcome::Drawer),
+        };
+        Answer { result, repeated: false }
+    }
+
+    /// Writes drafts into the open turn; returns their range in it.
+    fn write(&mut self, drafts: Vec<Draft>, context: &Context) -> std::ops::Range<usize> {
+        let start = self.turn.ops.len();
+        let ops = self.author.write(&mut self.ledger, drafts, context);
+        for op in &ops {
+            self.note(op);
+        }
+        self.turn.ops.extend(ops);
+        self.collect_orders();
+        start..self.turn.ops.len()
+    }
+
+    /// Notes the rows that an op changes and the key that it answers.
+    fn note(&mut self, op: &SealedOp) {
+        if let Some(key) = &op.op.key {
+            let known = Known { fingerprint: key.fingerprint, op: op.id() };
+            let recent = Recent { known, op: op.clone(), turn: self.turns + 1 };
+            self.recent_keys.insert(key.key.clone(), recent);
+            self.projection.commands.push((key.key.clone(), known));
+        }
+        let space = self.ledger.streams.get(&op.op.stream).and_then(|stream| stream.space.clone());
+        let Some(event_id) = space.and_then(|space| space.event()) else {
+            if let Ok(Body::EventOpened(_)) = Body::open(op.op.kind, &op.op.body) {
+                self.projection.events.push(op.id());
+            } else if let Ok(Body::EventClosed(body)) = Body::open(op.op.kind, &op.op.body) {
+                self.projection.events.push(body.event);
+            }
+            return;
+        };
+        self.projection.events.push(event_id);
+        for sku in skus(op, &event_id, &self.ledger) {
+            self.projection.items.push((event_id, sku));
+        }
+    }
+
+    fn collect_orders(&mut self) {
+        for id in self.ledger.take_changed() {
+            self.order_turns.insert(id, self.turns + 1);
+            self.projection.orders.retain(|known| known.order_id != id);
+            if let Some(order) = self.ledger.orders.get(&id) {
+                self.projection.orders.push(order.clone());
+            }
+        }
+    }
+
+    fn end_of_batch(&mut self) {
+        if self.turn.ops.is_empty() {
+            return self.synced();
+        }
+        let mut streams: BTreeSet<StreamId> = BTreeSet::new();
+        streams.extend(self.turn.ops.iter().map(|op| op.op.stream));
+        let signed = |stream: StreamId| -> (StreamId, Head, [u8; 64]) {
+            let head = self.ledger.head(&stream);
+            (stream, head, head.sign(&stream, &self.key))
+        };
+        self.turn.heads = streams.into_iter().map(signed).collect();
+        self.turns += 1;
+        self.turn.number = self.turns;
+        let turn = std::mem::take(&mut self.turn);
+        self.outputs.push_back(Output::Append(turn));
+    }
+
+    fn synced(&mut self) {
+        for (ticket, answer) in self.replies.drain(..) {
+            self.outputs.push_back(Output::Reply(ticket, answer));
+        }
+        let projection = self.finish_projection();
+        if !projection.commands.is_empty() || !projection.events.is_empty() || !projection.orders.is_empty() {
+            self.outputs.push_back(Output::Project(Box::new(projection)));
+        }
+    }
+
+    fn finish_projection(&mut self) -> Projection {
+        let mut projection = std::mem::take(&mut self.projection);
+        projection.turn = self.turns;
+        projection.items.sort();
+        projection.items.dedup();
+        projection.events.sort();
+        projection.events.dedup();
+        projection
+    }
+
+    /// Lets go of orders and keys that state.db holds now.
+    fn projected(&mut self, turn: u64) {
+        self.recent_keys.retain(|_, recent| recent.turn > turn);
+        let done: Vec<OpId> = self.order_turns.iter().filter(|(_, used)| **used <= turn).map(|(id, _)| *id).collect();
+        for id in done {
+            self.order_turns.remove(&id);
+            self.ledger.orders.remove(&id);
+        }
+    }
+}
+
+/// SKUs whose units or fields an op changes.
+fn skus(op: &SealedOp, event: &OpId, ledger: &Ledger) -> Vec<String> {
+    match Body::open(op.op.kind, &op.op.body) {
+        Ok(Body::ItemDefined(body)) => vec![body.sku],
+        Ok(Body::StockMoved(body)) => vec![body.sku],
+        Ok(Body::OrderPlaced(body)) => body.lines.into_iter().map(|line| line.sku).collect(),
+        Ok(Body::OrderRefunded(_) | Body::RefundUndone(_)) => {
+            let touched = |sku: &&String| {
+                let unit = Unit::Pool(PoolId::of(event, sku));
+                op.op.postings.iter().any(|posting| posting.unit == unit && posting.account == Account::SOLD)
+            };
+            let items = ledger.events.get(event).map(|event| event.items.keys());
+            items.into_iter().flatten().filter(touched).cloned().collect()
+        }
+        _ => Vec::new(),
+    }
+}

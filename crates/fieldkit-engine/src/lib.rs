@@ -1,0 +1,13 @@
+//! The brain of kit and hub: inputs in, turns and effects out.
+//!
+//! Promises: no effect of a turn leaves before the shell has said that the turn's ops are durable; a command's key is
+//! looked up before it is decided, so that a repeated command is answered and not done again.
+//! Absent on purpose: threads, clocks, files. The shell brings time and loads, and carries effects out.
+
+mod engine;
+mod turn;
+mod witness;
+
+pub use engine::{Asked, Engine, Input, Load, Output, Ticket};
+pub use turn::{Answer, Known, Outcome, Projection, Turn};
+pub use witness::{Sighting, Verdict};

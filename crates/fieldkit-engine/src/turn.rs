@@ -1,0 +1,97 @@
+//! What a turn is made of: ops to append, answers to release after it, rows to project.
+
+use fieldkit_core::body::{Body, CatalogueImported};
+use fieldkit_core::id::{OpId, StreamId};
+use fieldkit_core::op::{Head, Key, SealedOp};
+use fieldkit_core::order::Order;
+use fieldkit_core::refusal::Refusal;
+
+/// One group of ops that becomes durable together.
+#[derive(Clone, Debug, Default)]
+pub struct Turn {
+    /// Number of the turn since the start of the process, from 1.
+    pub number: u64,
+    /// The ops, in the order in which they were made.
+    pub ops: Vec<SealedOp>,
+    /// The new heads of the streams that grew, signed.
+    pub heads: Vec<(StreamId, Head, [u8; 64])>,
+}
+
+/// Rows that a turn changed, for state and views.
+#[derive(Clone, Debug, Default)]
+pub struct Projection {
+    /// The turn.
+    pub turn: u64,
+    /// Orders as they are after the turn.
+    pub orders: Vec<Order>,
+    /// Command keys with their fingerprint and the op that answers them.
+    pub commands: Vec<(Key, Known)>,
+    /// SKUs whose units or fields changed, with their event.
+    pub items: Vec<(OpId, String)>,
+    /// Events whose own row or drawers changed.
+    pub events: Vec<OpId>,
+}
+
+/// A command key seen before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Known {
+    /// Fingerprint of the first request.
+    pub fingerprint: [u8; 16],
+    /// The op that answers it.
+    pub op: OpId,
+}
+
+/// What a command achieved.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// An order, as it was right after the command.
+    Order(Box<Order>),
+    /// An item was added, changed, counted.
+    Item(String),
+    /// A catalogue was taken over.
+    Imported(CatalogueImported),
+    /// The drawer changed.
+    Drawer,
+    /// An event was opened or closed.
+    Event(OpId),
+}
+
+/// The answer to a command.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// What was achieved, or why not.
+    pub result: Result<Outcome, Refusal>,
+    /// Whether it was answered before and only repeated now.
+    pub repeated: bool,
+}
+
+/// What the op that answers a command says of its outcome; the order it speaks of, where it does.
+pub(crate) enum Reading {
+    Order { order: OpId },
+    Plain(Result<Outcome, Refusal>),
+}
+
+pub(crate) fn read_answer(op: &SealedOp) -> Option<Reading> {
+    Some(match Body::open(op.op.kind, &op.op.body).ok()? {
+        Body::OrderPlaced(_) => Reading::Order { order: op.id() },
+        Body::OrderRefunded(body) => Reading::Order { order: body.order },
+        Body::RefundUndone(body) => Reading::Order { order: body.order },
+        Body::ItemDefined(body) => Reading::Plain(Ok(Outcome::Item(body.sku))),
+        Body::StockMoved(body) => Reading::Plain(Ok(Outcome::Item(body.sku))),
+        Body::CatalogueImported(body) => Reading::Plain(Ok(Outcome::Imported(body))),
+        Body::DrawerOpened(_) | Body::CashMoved(_) | Body::DrawerCounted(_) => Reading::Plain(Ok(Outcome::Drawer)),
+        Body::EventOpened(_) => Reading::Plain(Ok(Outcome::Event(op.id()))),
+        Body::EventClosed(body) => Reading::Plain(Ok(Outcome::Event(body.event))),
+        Body::CommandRefused(body) => {
+            let (code, detail, next_step) = (body.code, body.detail, body.next_step);
+            Reading::Plain(Err(Refusal::Repeated { code, detail, next_step }))
+        }
+        Body::StreamOpened(_)
+        | Body::OrganisationFounded(_)
+        | Body::ReplicaAdmitted(_)
+        | Body::PersonAdded(_)
+        | Body::RoleGranted(_)
+        | Body::FoldRaised(_)
+        | Body::RollbackNoticed(_) => return None,
+    })
+}

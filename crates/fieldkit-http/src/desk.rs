@@ -1,0 +1,282 @@
+//! The desk: where pages and programs hand their wishes to the one loop that writes.
+//!
+//! Promises: the queue is bounded and a full one is said at once (`Busy`); every ask is answered or its answer channel
+//! closes. Looks see only what is durable.
+//! Absent on purpose: rules and storage; this crate knows neither.
+
+use fieldkit_core::body::CatalogueImported;
+use fieldkit_core::decide::Command;
+use fieldkit_core::id::{Hash, OpId, ReplicaKey, StreamId};
+use fieldkit_core::ledger::Ledger;
+use fieldkit_core::op::{CommandKey, Head};
+use fieldkit_core::order::Order;
+use fieldkit_core::refusal::Refusal;
+use std::sync::mpsc::{SyncSender, TrySendError};
+use tokio::sync::{broadcast, oneshot};
+
+/// Most asks that wait at once.
+pub const DESK_QUEUE_MAX: usize = 1024;
+
+/// What the loop can be asked.
+pub enum Ask {
+    /// Do this, once.
+    Give {
+        /// The command.
+        command: Command,
+        /// At which event; `None` means the open one.
+        event: Option<OpId>,
+        /// Its key and fingerprint.
+        key: CommandKey,
+        /// The answer, after it is durable.
+        reply: oneshot::Sender<Given>,
+    },
+    /// Look at the durable state. Must be quick: the till waits meanwhile.
+    Look(Box<dyn FnOnce(&Shelf<'_>) + Send>),
+    /// One order by id or by receipt.
+    Order {
+        /// Which.
+        selector: OrderSelector,
+        /// The answer.
+        reply: oneshot::Sender<Option<Order>>,
+    },
+    /// Orders, newest first.
+    Orders {
+        /// At most so many.
+        limit: u32,
+        /// Older than this one.
+        before: Option<OpId>,
+        /// The answer.
+        reply: oneshot::Sender<Vec<Order>>,
+    },
+    /// The order that a refund belongs to.
+    OrderOfRefund {
+        /// The refund.
+        refund: OpId,
+        /// The answer.
+        reply: oneshot::Sender<Option<OpId>>,
+    },
+    /// What a witness saw.
+    Witness {
+        /// The sighting.
+        sighting: Seen,
+        /// One of `agrees`, `ahead`, `contradicts`, `unknown_stream`.
+        reply: oneshot::Sender<&'static str>,
+    },
+    /// Check everything.
+    Verify {
+        /// The answer.
+        reply: oneshot::Sender<Verified>,
+    },
+}
+
+/// What a page or a person saw.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Seen {
+    /// A head.
+    Head {
+        /// Its stream.
+        stream: StreamId,
+        /// Position and hash.
+        head: Head,
+    },
+    /// Position and four characters of a slip.
+    Slip {
+        /// Position.
+        seq: u64,
+        /// Characters.
+        check: String,
+    },
+}
+
+/// How an order is named.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum OrderSelector {
+    /// By id.
+    Id(OpId),
+    /// By receipt number, with its series where it is given.
+    Receipt {
+        /// Four characters; `None` means this kit's own at the open event.
+        series: Option<String>,
+        /// The number.
+        number: u64,
+    },
+}
+
+/// What a command gave.
+#[derive(Clone, Debug)]
+pub struct Given {
+    /// What was achieved, or why not.
+    pub result: Result<Gain, Failure>,
+    /// Whether the key was answered before.
+    pub repeated: bool,
+    /// Where the ops are now.
+    pub durability: Durability,
+}
+
+/// What a command achieved.
+#[derive(Clone, Debug)]
+pub enum Gain {
+    /// An order.
+    Order(Box<Order>),
+    /// An item by SKU.
+    Item(String),
+    /// A catalogue.
+    Imported(CatalogueImported),
+    /// The drawer.
+    Drawer,
+    /// An event.
+    Event(OpId),
+}
+
+/// Why a command gave nothing.
+#[derive(Clone, Debug)]
+pub enum Failure {
+    /// The rules say no.
+    Refused(Refusal),
+    /// The kit cannot write now (disk full, safe mode); nothing was recorded.
+    Unable {
+        /// Stable word.
+        code: &'static str,
+        /// What happened.
+        detail: String,
+        /// The one next step.
+        next_step: String,
+    },
+}
+
+/// Where acknowledged ops are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Durability {
+    /// On this kit's own storage.
+    #[default]
+    OnThisKit,
+    /// On two devices.
+    OnTwoDevices,
+}
+
+impl Durability {
+    /// In words.
+    pub fn text(self) -> &'static str {
+        match self {
+            Durability::OnThisKit => "on this kit",
+            Durability::OnTwoDevices => "on two devices",
+        }
+    }
+}
+
+/// Something the crew should know now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Notice {
+    /// `info`, `warn` or `error`.
+    pub level: &'static str,
+    /// Stable word.
+    pub code: &'static str,
+    /// What is.
+    pub text: String,
+    /// The one next step.
+    pub next_step: String,
+}
+
+/// What a look sees.
+pub struct Shelf<'a> {
+    /// The folded state, durable.
+    pub ledger: &'a Ledger,
+    /// The replica that writes.
+    pub replica: ReplicaKey,
+    /// What people call the kit.
+    pub kit: &'a str,
+    /// The event that sales go to.
+    pub event: Option<OpId>,
+    /// The own stream whose head witnesses keep.
+    pub stream: StreamId,
+    /// Where acknowledged ops are.
+    pub durability: Durability,
+    /// `healthy`, `behind`, `missing` or `off`.
+    pub black_box: &'static str,
+    /// Whether the black box is on the kit's own medium.
+    pub box_same_medium: bool,
+    /// Whether only cash sales into the black box are possible.
+    pub safe_mode: bool,
+    /// `unverified`, `system` or `confirmed`.
+    pub clock_quality: &'static str,
+    /// The wall clock, milliseconds since 1970 UTC.
+    pub now_ms: u64,
+    /// What the crew should know.
+    pub notices: &'a [Notice],
+    /// Makes the signed receipt token of an order.
+    pub receipt_token: &'a dyn Fn(&Order) -> String,
+}
+
+/// The result of a check.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Verified {
+    /// Ops checked.
+    pub ops: u64,
+    /// Heads found.
+    pub heads: Vec<(StreamId, Head)>,
+    /// The first bad thing, in words.
+    pub first_bad: Option<String>,
+    /// Digest of the business state.
+    pub digest: Option<Hash>,
+}
+
+/// A change that open pages hear of.
+#[derive(Clone, Debug)]
+pub enum Update {
+    /// Units of an item.
+    Stock {
+        /// The event.
+        event: OpId,
+        /// The item.
+        sku: String,
+    },
+    /// An order placed or changed.
+    Order(Box<Order>),
+    /// Items added or changed.
+    Catalogue,
+    /// The drawer.
+    Drawer,
+    /// Durability, notices, event.
+    Status,
+}
+
+/// The loop cannot take more now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Closed {
+    /// The queue is full.
+    Busy,
+    /// The loop has ended.
+    Ended,
+}
+
+/// The way to the loop, cheap to clone.
+#[derive(Clone)]
+pub struct Desk {
+    /// Asks go here.
+    pub asks: SyncSender<Ask>,
+    /// Changes come from here.
+    pub updates: broadcast::Sender<Update>,
+}
+
+impl Desk {
+    /// Hands an ask over without waiting.
+    pub fn ask(&self, ask: Ask) -> Result<(), Closed> {
+        self.asks.try_send(ask).map_err(|error| match error {
+            TrySendError::Full(_) => Closed::Busy,
+            TrySendError::Disconnected(_) => Closed::Ended,
+        })
+    }
+
+    /// Looks at the state and brings back what `look` made of it.
+    pub async fn look<T: Send + 'static>(
+        &self,
+        look: impl FnOnce(&Shelf<'_>) -> T + Send + 'static,
+    ) -> Result<T, Closed> {
+        let (sender, receiver) = oneshot::channel();
+        self.ask(Ask::Look(Box::new(move |shelf| {
+            // The asker may be gone; then nobody needs the answer.
+            let _ = sender.send(look(shelf));
+        })))?;
+        receiver.await.map_err(|_| Closed::Ended)
+    }
+}

@@ -1,0 +1,3 @@
+//! Pages and API of a kit.
+
+pub mod desk;
