@@ -326,15 +326,20 @@ impl Ledger {
         out
     }
 
-    /// A digest that equal replicas share: the state without its heads, then each order in ascending order.
-    pub fn digest(&self, orders: impl Iterator<Item = Hash>) -> Hash {
-        let mut hasher = blake3::Hasher::new_derive_key("fieldkit 2026-11 state digest");
-        let mut bytes = Vec::with_capacity(4096);
-        crate::snapshot::write_business(self, &mut bytes);
-        hasher.update(&bytes);
-        for order in orders {
-            hasher.update(&order.0);
-        }
-        Hash(*hasher.finalize().as_bytes())
+    /// The bytes of the crew's business: no heads, no depth, so that refused commands leave them as they were.
+    pub fn business_bytes(&self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(4096);
+        crate::snapshot::write_business(self, &mut out);
+        out
     }
+}
+
+/// A digest that equal replicas share: the business, then each order in ascending order of its id.
+pub fn digest(business: &[u8], orders: impl Iterator<Item = Hash>) -> Hash {
+    let mut hasher = blake3::Hasher::new_derive_key("fieldkit 2026-11 state digest");
+    hasher.update(business);
+    for order in orders {
+        hasher.update(&order.0);
+    }
+    Hash(*hasher.finalize().as_bytes())
 }
