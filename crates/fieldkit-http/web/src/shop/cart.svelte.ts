@@ -1,7 +1,7 @@
 // The cart of this tab: what the buyer gathers before it is an order.
 // Promises: survives a reload; follows the kit's prices and says so when one changed; locked while a payment is under way.
 import { forget, keep, kept } from "./keep.ts";
-import { formatMoney, likelyHandovers, parseMoney } from "./money.ts";
+import { decimalText, formatMoney, likelyHandovers, parseMoney } from "./money.ts";
 import { cartTotal, type CartTotal } from "./totals.ts";
 import type { Discount, Item, OrderRequest } from "./types.ts";
 import { kit } from "./updates.svelte.ts";
@@ -152,6 +152,10 @@ class Cart {
     this.#state.given = text;
     this.#state.exact = false;
     this.#save();
+  }
+
+  giveMinor(minor: number): void {
+    this.give(decimalText(minor, kit.exponent));
   }
 
   giveExact(): void {

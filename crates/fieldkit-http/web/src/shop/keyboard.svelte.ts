@@ -44,7 +44,8 @@ class Keyboard {
       if (fresh) this.#before = field instanceof HTMLInputElement ? { field, value: field.value } : null;
       return;
     }
-    if (event.key === "/" || event.key === "?") event.preventDefault();
+    // Inside a burst a space must not press the focused key, and "/" must not open the browser's own search.
+    if (!fresh || event.key === "/" || event.key === "?") event.preventDefault();
     clearTimeout(this.#shortcut);
     const dialog = document.querySelector("dialog[open]") !== null;
     this.#shortcut = setTimeout(() => this.#settle(dialog), BURST_GAP_MS * 2);
@@ -74,7 +75,10 @@ class Keyboard {
     clearTimeout(this.#shortcut);
     const field = fieldOf(event.target);
     const scans = field?.dataset["scan"];
-    if (scans === "take" || field instanceof HTMLTextAreaElement) return;
+    if (scans === "take" || field instanceof HTMLTextAreaElement) {
+      this.#burst.take();
+      return;
+    }
     const code = this.#burst.enter(event.timeStamp, field === null ? BURST_FREE_MIN : BURST_IN_FIELD_MIN);
     if (code === null) {
       // A held Enter presses a key once, not until the finger comes off.

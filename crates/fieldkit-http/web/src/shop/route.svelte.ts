@@ -7,14 +7,16 @@ export type View = (typeof VIEWS)[number];
 class Route {
   view = $state<View>("sell");
   order = $state<string | null>(null);
+  /** On a narrow screen the cart covers the goods; the back key closes it. */
+  cart = $state(false);
 
   constructor() {
     this.#take();
     window.addEventListener("hashchange", () => this.#take());
   }
 
-  go(view: View, order: string | null = null): void {
-    const hash = address(view, order);
+  go(view: View, part: string | null = null): void {
+    const hash = address(view, part);
     if (location.hash !== hash) location.hash = hash;
     this.#take();
   }
@@ -22,12 +24,13 @@ class Route {
   #take(): void {
     const [view = "", id = ""] = location.hash.replace(/^#\/?/u, "").split("/");
     this.view = VIEWS.find((known) => known === view) ?? "sell";
+    this.cart = this.view === "sell" && id === "cart";
     this.order = this.view === "orders" && id !== "" ? decoded(id) : null;
   }
 }
 
-export function address(view: View, order: string | null = null): string {
-  return order === null ? `#/${view}` : `#/${view}/${encodeURIComponent(order)}`;
+export function address(view: View, part: string | null = null): string {
+  return part === null ? `#/${view}` : `#/${view}/${encodeURIComponent(part)}`;
 }
 
 function decoded(id: string): string {
