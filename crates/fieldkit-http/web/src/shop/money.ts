@@ -111,7 +111,7 @@ export function likelyHandovers(total: number, currency: string, exponent = expo
     const sum = Math.ceil(total / size) * size;
     if (sum > total) sums.add(sum);
   }
-  return [...sums].sort((a, b) => a - b).slice(0, 4);
+  return [...sums].sort((a, b) => a - b).slice(0, 3);
 }
 
 /** The largest note: change beyond it means a slip of the finger (or a scanner in the wrong field). */
