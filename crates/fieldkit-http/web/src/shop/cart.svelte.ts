@@ -39,6 +39,8 @@ class Cart {
   #state = $state<CartState>(kept<CartState>(sessionStorage, CART) ?? { ...EMPTY });
   /** Set while an order of this cart is on its way: nothing may change underneath it. */
   locked = $state(false);
+  /** The line that was changed last, to be kept in sight. */
+  touched = $state<{ id: number } | null>(null);
 
   get lines(): CartLine[] {
     return this.#state.lines;
@@ -112,6 +114,8 @@ class Cart {
         note: "",
       });
     }
+    const line = same ?? this.#state.lines.at(-1);
+    this.touched = line === undefined ? null : { id: line.id };
     this.#state.opened_at ??= localTime(new Date());
     this.#save();
     return null;

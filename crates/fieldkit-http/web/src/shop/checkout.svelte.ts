@@ -6,7 +6,7 @@ import { largestNote } from "./money.ts";
 import { route } from "./route.svelte.ts";
 import type { Order } from "./types.ts";
 import { kit } from "./updates.svelte.ts";
-import { Writer } from "./writer.svelte.ts";
+import { Writer, type Pending } from "./writer.svelte.ts";
 
 const JUST_SOLD = "fieldkit.just_sold";
 /** A second press this soon is the same press (a bounce, a scanner's extra Enter), not an answer to the question. */
@@ -41,9 +41,9 @@ class Checkout {
   }
 
   /** A payment that was under way before a reload. */
-  async resume(): Promise<void> {
+  async resume(pending: Pending): Promise<void> {
     cart.locked = true;
-    await this.#finish(this.writer.resume());
+    await this.#finish(this.writer.resume(pending));
   }
 
   async again(): Promise<void> {

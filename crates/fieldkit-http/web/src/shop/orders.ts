@@ -40,7 +40,7 @@ export function refundAmount(order: Order, chosen: Map<number, number>): number 
 }
 
 /** Each line as the buyer paid it. `total` holds the tax or not, depending on the prices; the order's total decides. */
-function payablesOf(order: Order): number[] | null {
+export function payablesOf(order: Order): number[] | null {
   const plain = order.lines.map((line) => line.total.minor);
   const taxed = order.lines.map((line) => line.total.minor + line.tax.minor);
   const sum = (amounts: number[]) => amounts.reduce((a, b) => a + b, 0);

@@ -2,22 +2,22 @@
 import { checkout } from "./checkout.svelte.ts";
 import { say } from "./say.svelte.ts";
 import { kit } from "./updates.svelte.ts";
-import { pendingSlots, Writer } from "./writer.svelte.ts";
+import { pendingWrites, Writer, type Pending } from "./writer.svelte.ts";
 
 export function resumeWrites(): void {
-  for (const { slot, label } of pendingSlots()) {
-    if (slot === "order") void checkout.resume();
-    else void resumeOne(slot, label);
+  for (const pending of pendingWrites()) {
+    if (pending.slot === "order") void checkout.resume(pending);
+    else void resumeOne(pending);
   }
 }
 
-async function resumeOne(slot: string, label: string): Promise<void> {
-  const writer = new Writer<unknown>(slot);
-  const reply = await writer.resume();
+async function resumeOne(pending: Pending): Promise<void> {
+  const writer = new Writer<unknown>(pending.slot);
+  const reply = await writer.resume(pending);
   if (reply !== null) {
-    say.good(`Finished after the reload: ${label}.`);
+    say.good(`Finished after the reload: ${pending.label}.`);
     await kit.refresh();
   } else if (writer.problem !== null) {
-    say.warn(`${label}: ${writer.problem.detail} ${writer.problem.touched}`);
+    say.warn(`${pending.label}: ${writer.problem.detail} ${writer.problem.touched}`);
   }
 }

@@ -8,7 +8,8 @@ import type { Problem } from "./types.ts";
 
 export type Phase = "idle" | "asking" | "not_known" | "stopped";
 
-interface Pending {
+export interface Pending {
+  slot: string;
   label: string;
   request: WriteRequest;
 }
@@ -29,7 +30,7 @@ export class Writer<T> {
   #pending: Pending | null = null;
   #wake: (() => void) | null = null;
 
-  /** `slot` names the place where the pending write is kept; one write per slot. */
+  /** `slot` says what kind of write is kept; the key makes its place unique. */
   constructor(private readonly slot: string) {}
 
   get busy(): boolean {
@@ -40,18 +41,25 @@ export class Writer<T> {
   async run(label: string, method: "POST" | "PATCH", path: string, body: unknown): Promise<T | null> {
     if (this.busy) return null;
     const text = JSON.stringify(body);
-    return this.#begin({ label, request: { method, path, body: text, content_type: "application/json", key: nextKey() } });
+    return this.#begin({
+      slot: this.slot,
+      label,
+      request: { method, path, body: text, content_type: "application/json", key: nextKey() },
+    });
   }
 
   async runCsv(label: string, path: string, csv: string): Promise<T | null> {
     if (this.busy) return null;
-    return this.#begin({ label, request: { method: "POST", path, body: csv, content_type: "text/csv", key: nextKey() } });
+    return this.#begin({
+      slot: this.slot,
+      label,
+      request: { method: "POST", path, body: csv, content_type: "text/csv", key: nextKey() },
+    });
   }
 
-  /** After a reload: repeats what was under way, with its own key. */
-  async resume(): Promise<T | null> {
-    const pending = kept<Pending>(sessionStorage, PENDING + this.slot);
-    if (this.busy || pending === null) return null;
+  /** After a reload: repeats what was under way (see `pendingWrites`), with its own key. */
+  async resume(pending: Pending): Promise<T | null> {
+    if (this.busy) return null;
     return this.#begin(pending);
   }
 
@@ -87,7 +95,7 @@ export class Writer<T> {
   async #begin(pending: Pending): Promise<T | null> {
     this.#pending = pending;
     this.attempts = 0;
-    keep(sessionStorage, PENDING + this.slot, pending);
+    keep(sessionStorage, placeOf(pending), pending);
     return this.#ask(pending);
   }
 
@@ -134,19 +142,20 @@ export class Writer<T> {
   }
 
   #forget(): void {
+    if (this.#pending !== null) forget(sessionStorage, placeOf(this.#pending));
     this.#pending = null;
-    forget(sessionStorage, PENDING + this.slot);
   }
 }
 
-/** The slots with a write that was under way when the page went away; orders look after themselves. */
-export function pendingSlots(): { slot: string; label: string }[] {
-  const found: { slot: string; label: string }[] = [];
-  for (let i = 0; i < sessionStorage.length; i += 1) {
-    const name = sessionStorage.key(i);
-    if (name === null || !name.startsWith(PENDING)) continue;
-    const pending = kept<Pending>(sessionStorage, name);
-    if (pending !== null) found.push({ slot: name.slice(PENDING.length), label: pending.label });
-  }
-  return found;
+function placeOf(pending: Pending): string {
+  return PENDING + pending.request.key;
+}
+
+/** The writes that were under way when the page went away. */
+export function pendingWrites(): Pending[] {
+  const names = Array.from({ length: sessionStorage.length }, (_, at) => sessionStorage.key(at) ?? "");
+  return names
+    .filter((name) => name.startsWith(PENDING))
+    .map((name) => kept<Pending>(sessionStorage, name))
+    .filter((pending) => pending !== null);
 }
