@@ -18,8 +18,7 @@ class Checkout {
   hint = $state("");
   /** The order this tab sold last: its receipt opens with the change in big digits. */
   just_sold = $state<string | null>(sessionStorage.getItem(JUST_SOLD));
-  /** The reply itself, so that the receipt is on screen at once. */
-  fresh = $state.raw<Order | null>(null);
+  #fresh: Order | null = null;
   #asked_about: { given: number; at: number } | null = null;
 
   async pay(): Promise<void> {
@@ -61,9 +60,16 @@ class Checkout {
     this.#asked_about = null;
   }
 
+  /** The kit's reply itself, once, so that the receipt is on screen without another question. */
+  takeFresh(id: string): Order | null {
+    const order = this.#fresh?.order_id === id ? this.#fresh : null;
+    this.#fresh = null;
+    return order;
+  }
+
   newSale(): void {
     this.just_sold = null;
-    this.fresh = null;
+    this.#fresh = null;
     sessionStorage.removeItem(JUST_SOLD);
     route.go("sell");
   }
@@ -79,7 +85,7 @@ class Checkout {
     sessionStorage.setItem(JUST_SOLD, order.order_id);
     cart.clear();
     this.just_sold = order.order_id;
-    this.fresh = order;
+    this.#fresh = order;
     route.go("orders", order.order_id);
   }
 
