@@ -23,6 +23,11 @@ class Say {
     this.#show(text, "warn", null);
   }
 
+  /** On the way to another view: an undo belongs to where it was offered. */
+  leave(): void {
+    if (this.message?.undo) this.dismiss();
+  }
+
   dismiss(): void {
     clearTimeout(this.#timer);
     this.message = null;
