@@ -30,6 +30,9 @@ export interface WriteRequest {
   key: string;
 }
 
+/** Called after every answer of the daemon, whatever it says: it is alive. */
+export const answer: { heard: () => void } = { heard: () => {} };
+
 export async function read<T>(path: string): Promise<T> {
   const reply = await ask(path, { headers: { Accept: "application/json" } }, READ_TIMEOUT_MS);
   if (reply.ok) return parsed<T>(reply);
@@ -62,12 +65,14 @@ export const updatesAddress = `${BASE}/updates`;
 
 async function ask(path: string, init: RequestInit, timeout_ms: number): Promise<Response> {
   try {
-    return await fetch(BASE + path, {
+    const reply = await fetch(BASE + path, {
       ...init,
       cache: "no-store",
       credentials: "same-origin",
       signal: AbortSignal.timeout(timeout_ms),
     });
+    answer.heard();
+    return reply;
   } catch {
     throw new NotKnown(null);
   }

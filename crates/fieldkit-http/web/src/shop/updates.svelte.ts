@@ -1,12 +1,13 @@
 // What the kit says right now: status, goods, drawer, and whether it answers at all.
 // Promises: live by server-sent events; after every reconnect everything is read again and the witness is sent.
-import { read, updatesAddress, write } from "./api.ts";
+import { answer, read, updatesAddress, write } from "./api.ts";
 import { keep, kept } from "./keep.ts";
 import { nextKey } from "./keys.ts";
 import type { Drawer, Head, Item, Status, WitnessVerdict } from "./types.ts";
 import { wakeWriters } from "./writer.svelte.ts";
 
 const HEAD = "fieldkit.head";
+const FIRST_RETRY_MS = 150;
 const RETRY_MS = 1_500;
 const GRACE_MS = 900;
 const WATCHDOG_MS = 20_000;
@@ -36,12 +37,16 @@ class Kit {
 
   #source: EventSource | null = null;
   #grace: ReturnType<typeof setTimeout> | undefined;
+  #retry: ReturnType<typeof setTimeout> | undefined;
   #pendingStock = new Map<string, { here: number; sold: number }>();
 
   start(): void {
     this.#connect();
     void this.refresh();
     setInterval(() => void this.#watch(), WATCHDOG_MS);
+    answer.heard = () => {
+      if (this.contact === "lost" && this.#source?.readyState === EventSource.CLOSED) this.#connect();
+    };
     window.addEventListener("online", () => this.#reconnectNow());
     document.addEventListener("visibilitychange", () => {
       if (document.visibilityState === "visible" && this.contact !== "up") this.#reconnectNow();
@@ -77,18 +82,18 @@ class Kit {
     this.#source = source;
     source.onopen = () => {
       clearTimeout(this.#grace);
+      this.#grace = undefined;
       this.contact = "up";
       wakeWriters();
       void this.refresh();
       void this.#sendWitness();
     };
     source.onerror = () => {
-      // The browser retries a dropped stream by itself, but not one that was answered with an error.
-      if (source.readyState === EventSource.CLOSED) setTimeout(() => this.#source === source && this.#connect(), RETRY_MS);
-      clearTimeout(this.#grace);
-      this.#grace = setTimeout(() => {
-        if (source.readyState !== EventSource.OPEN) this.contact = "lost";
-      }, GRACE_MS);
+      // Reconnecting is ours: the browser waits longer each time, and gives up on an answer that is an error.
+      source.close();
+      clearTimeout(this.#retry);
+      this.#retry = setTimeout(() => this.#source === source && this.#connect(), this.contact === "up" ? FIRST_RETRY_MS : RETRY_MS);
+      this.#grace ??= setTimeout(() => (this.contact = "lost"), GRACE_MS);
     };
     const on = <T>(name: string, take: (data: T) => void) =>
       source.addEventListener(name, (event: MessageEvent<string>) => {
@@ -117,7 +122,6 @@ class Kit {
   async #watch(): Promise<void> {
     try {
       await this.readStatus();
-      if (this.contact === "lost" && this.#source?.readyState !== EventSource.CONNECTING) this.#connect();
     } catch {
       this.contact = "lost";
       this.#connect();
