@@ -1,5 +1,5 @@
 // Idempotency keys of this tab: CLIENT.COUNTER.
-// Promises: no key is handed out twice, over reloads and over duplicated tabs; works where storage is refused.
+// Promises: no key is handed out twice, over reloads and over duplicated tabs.
 
 const CLIENT = "fieldkit.client";
 const COUNTER = "fieldkit.counter";
