@@ -201,25 +201,19 @@ class Cart {
 
   request(tendered_minor: number): OrderRequest {
     const currency = kit.currency;
-    const order: OrderRequest = {
-      lines: this.#state.lines.map((line) => ({
+    return {
+      lines: this.#state.lines.map((line, at) => ({
         sku: line.sku,
         quantity: line.quantity,
         ...(line.open_price ? { price: { minor: line.unit_minor, currency } } : {}),
-        ...(line.discount === null
-          ? {}
-          : { discount: $state.snapshot(line.discount) as Discount, discount_reason: line.discount_reason }),
+        ...discountSent(line.discount, line.discount_reason, this.totals.lines[at]?.line_discount ?? 0),
       })),
       tenders: [{ kind: "cash", amount: { minor: tendered_minor, currency } }],
       expected_total: { minor: this.totals.total, currency },
       source: { till: "till-1" },
       cart_opened_at: this.#state.opened_at ?? localTime(new Date()),
+      ...discountSent(this.#state.discount, this.#state.discount_reason, this.totals.order_discount),
     };
-    if (this.#state.discount !== null) {
-      order.discount = $state.snapshot(this.#state.discount) as Discount;
-      order.discount_reason = this.#state.discount_reason;
-    }
-    return order;
   }
 
   #save(): void {
@@ -230,6 +224,12 @@ class Cart {
 
 function samePrice(line: CartLine, item: Item): boolean {
   return line.open_price || line.unit_minor === item.price.minor;
+}
+
+/** An amount may have become more than there is to take it off from (pieces were removed); what was shown is what is sent. */
+function discountSent(discount: Discount | null, reason: string, shown_minor: number) {
+  if (discount === null || shown_minor === 0) return {};
+  return { discount: "ppm" in discount ? { ppm: discount.ppm } : { minor: shown_minor }, discount_reason: reason };
 }
 
 /** RFC 3339 with this device's own offset. */

@@ -88,8 +88,9 @@ class Keyboard {
     stop(event);
     if (code === "" || document.querySelector("dialog[open]") !== null) return;
     if (field !== null) {
-      if (scans !== "reject") return;
-      if (this.#before?.field === field) {
+      if (scans !== "reject" && scans !== "search") return;
+      // A scan into the search stands alone, whatever was typed before it; an amount is put back as it was.
+      if (scans === "reject" && this.#before?.field === field) {
         field.value = this.#before.value;
         field.dispatchEvent(new Event("input", { bubbles: true }));
       }

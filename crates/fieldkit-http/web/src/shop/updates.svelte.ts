@@ -85,8 +85,9 @@ class Kit {
       this.#grace = undefined;
       this.contact = "up";
       wakeWriters();
-      void this.refresh();
+      // First, so that no newer head takes the place of the one the kit has to answer for.
       void this.#sendWitness();
+      void this.refresh();
     };
     source.onerror = () => {
       // Reconnecting is ours: the browser waits longer each time, and gives up on an answer that is an error.
@@ -161,6 +162,7 @@ class Kit {
   async #tellWitness(): Promise<void> {
     const head = this.#kept_head;
     if (head === null) return;
+    this.#witnessed = false;
     const body = JSON.stringify({ stream: head.stream, seq: head.seq, hash: head.hash });
     try {
       const reply = await write<WitnessVerdict>({
@@ -171,7 +173,7 @@ class Kit {
         key: nextKey(),
       });
       this.witness = reply.verdict;
-      this.#witnessed = true;
+      this.#witnessed = reply.verdict === "agrees";
     } catch {
       // Asked again at the next reconnect.
     }
@@ -180,9 +182,19 @@ class Kit {
   #kept_head = kept<Head>(localStorage, HEAD);
   #witnessed = this.#kept_head === null;
 
+  /** The operator has compared: from here on this page watches the record as it is now. */
+  acceptRecord(): void {
+    this.witness = null;
+    this.#witnessed = true;
+    this.#kept_head = null;
+    if (this.status?.head) this.#takeHead(this.status.head);
+  }
+
   #takeHead(head: Head): void {
-    // Before the kit has judged the kept head, a newer one must not overwrite the evidence.
+    // Until the kit agrees with the kept head, another one must not overwrite the evidence.
     if (!this.#witnessed) return;
+    const kept_head = this.#kept_head;
+    if (kept_head !== null && kept_head.stream === head.stream && kept_head.seq > head.seq) return;
     this.#kept_head = head;
     keep(localStorage, HEAD, head);
   }
