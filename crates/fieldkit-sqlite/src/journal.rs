@@ -66,6 +66,7 @@ impl Journal {
         let mut journal = Journal { connection, path: path.to_owned(), streams: BTreeMap::new(), last_row: 0 };
         journal.read_ends()?;
         journal.verify_ends()?;
+        journal.box_mark()?;
         Ok(journal)
     }
 

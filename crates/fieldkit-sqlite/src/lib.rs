@@ -25,4 +25,7 @@ pub use place::{BlackBoxPlace, Options};
 pub use store::{Batch, BoxState, Commit, Copies, Maintenance, SignedHead, StartReport, Store};
 
 #[cfg(test)]
+extern crate self as fieldkit_sqlite;
+#[cfg(test)]
+#[path = "../tests/support/pen.rs"]
 mod testing;

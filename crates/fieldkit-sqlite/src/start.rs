@@ -19,6 +19,8 @@ use std::path::{Path, PathBuf};
 
 /// Ops adopted in one transaction.
 const ADOPT_OPS: usize = 1024;
+/// Where a damaged journal is rebuilt before it takes the old one's name.
+const REBUILT: &str = "journal.db.rebuilt";
 
 /// What a start has put together.
 pub(crate) struct Started {
@@ -41,19 +43,39 @@ pub(crate) fn start(options: &Options) -> Result<Started, StoreError> {
     let place = Place::take(&options.data)?;
     failpoint::hit("start.after_lock");
     let mut report = StartReport::default();
-    let mut black_box = open_box(options, &place, &mut report);
-    let mut journal = open_journal(&place, black_box.as_ref(), &mut report)?;
-    failpoint::hit("start.after_journal");
-    let mut boxed = None;
-    if let Some(file) = black_box.take()
-        && belongs(&journal, &file, options, &place, &mut report)?
-    {
-        boxed = compare(&mut journal, file, &mut report)?;
-    }
+    tidy_up(&place, &mut report)?;
+    let path = place.join(place::JOURNAL);
+    let (mut journal, black_box) = match bring_together(options, &place, &mut report) {
+        Err(error) if error.is_damage() => {
+            let source = std::error::Error::source(&error).map(ToString::to_string);
+            let detail = source.unwrap_or_else(|| error.to_string());
+            tracing::error!(path = %path.display(), detail, "the journal is damaged");
+            let black_box = open_box(options, &place, &mut report);
+            let black_box = black_box.filter(|file| is_known(file, &place) || options.restore);
+            rebuild(&path, &place.join(REBUILT), black_box, detail, &mut report)?;
+            bring_together(options, &place, &mut report)?
+        }
+        other => other?,
+    };
     failpoint::hit("start.after_compare");
     journal.grow_wal()?;
     report.ops = journal.last_row;
-    Ok(Started { place, journal, black_box: boxed, report })
+    Ok(Started { place, journal, black_box, report })
+}
+
+fn bring_together(
+    options: &Options,
+    place: &Place,
+    report: &mut StartReport,
+) -> Result<(Journal, Option<Boxed>), StoreError> {
+    let black_box = open_box(options, place, report);
+    let mut journal = Journal::open(&place.join(place::JOURNAL))?;
+    failpoint::hit("start.after_journal");
+    let boxed = match black_box {
+        Some(file) if belongs(&journal, &file, options, place, report)? => compare(&mut journal, file, report)?,
+        _ => None,
+    };
+    Ok((journal, boxed))
 }
 
 /// Opens the box; what stands in the way is reported, because selling goes on without it.
@@ -76,9 +98,10 @@ pub(crate) fn open_box(options: &Options, place: &Place, report: &mut StartRepor
     }
 }
 
-fn open_journal(place: &Place, black_box: Option<&BoxFile>, report: &mut StartReport) -> Result<Journal, StoreError> {
+/// Ends what an earlier start began, and keeps logs apart that belong to no journal here.
+fn tidy_up(place: &Place, report: &mut StartReport) -> Result<(), StoreError> {
     let path = place.join(place::JOURNAL);
-    let rebuilt = place.join("journal.db.rebuilt");
+    let rebuilt = place.join(REBUILT);
     if !path.exists() && rebuilt.exists() {
         // A repair was cut short between its two renames; the rebuilt file was whole before the first one.
         fs::rename(&rebuilt, &path).map_err(StoreError::io("rename", &rebuilt))?;
@@ -90,35 +113,24 @@ fn open_journal(place: &Place, black_box: Option<&BoxFile>, report: &mut StartRe
         }
     }
     let wal = journal::wal_path(&path);
-    let stray = wal.exists() && (!path.exists() || journal::wal_is_strange(&path)?);
-    if stray {
+    if wal.exists() && (!path.exists() || journal::wal_is_strange(&path)?) {
         report.journal_fault = Some("the log beside the journal was written for another copy of it".into());
         report.set_aside.push(set_aside(&wal)?);
     }
-    match Journal::open(&path) {
-        Err(error) if error.is_damage() => {
-            let detail = match std::error::Error::source(&error) {
-                Some(source) => source.to_string(),
-                None => error.to_string(),
-            };
-            tracing::error!(path = %path.display(), detail, "the journal is damaged");
-            rebuild(&path, &rebuilt, black_box, detail, report)
-        }
-        other => other,
-    }
+    Ok(())
 }
 
 /// Rebuilds a damaged journal from the box and what can still be read, if together they miss nothing readable.
 fn rebuild(
     path: &Path,
     rebuilt: &Path,
-    black_box: Option<&BoxFile>,
+    black_box: Option<BoxFile>,
     detail: String,
     report: &mut StartReport,
-) -> Result<Journal, StoreError> {
+) -> Result<(), StoreError> {
     let mut fresh = Journal::open(rebuilt)?;
     if let Some(file) = black_box {
-        adopt(&mut fresh, file, file.first())?;
+        adopt(&mut fresh, &file, file.first())?;
     }
     let (mut lacking, mut pending) = (0, Vec::new());
     salvage(path, &mut |op| {
@@ -151,8 +163,7 @@ fn rebuild(
         Err(_) => {}
     }
     fs::rename(rebuilt, path).map_err(StoreError::io("rename", rebuilt))?;
-    place::sync_directory(path.parent().unwrap_or(Path::new("/")))?;
-    Journal::open(path)
+    place::sync_directory(path.parent().unwrap_or(Path::new("/")))
 }
 
 /// Moves a file to a dated name beside it.
@@ -209,10 +220,7 @@ fn belongs(
     place: &Place,
     report: &mut StartReport,
 ) -> Result<bool, StoreError> {
-    let id_path = place.join(place::BOX_ID);
-    let id: String = file.id.iter().map(|byte| format!("{byte:02x}")).collect();
-    let known = fs::read_to_string(&id_path).unwrap_or_default();
-    if known.trim() == id {
+    if is_known(file, place) {
         return Ok(true);
     }
     let first = match file.records(file.first()).next()? {
@@ -231,7 +239,7 @@ fn belongs(
         Some(op) => journal.hash_at(&op.id())? == Some(op.hash),
     };
     if ours {
-        match place::write_whole(&id_path, id.as_bytes()) {
+        match place::write_whole(&place.join(place::BOX_ID), id_text(file).as_bytes()) {
             Ok(()) | Err(StoreError::NoSpace { .. }) => {}
             Err(error) => return Err(error),
         }
@@ -242,6 +250,15 @@ fn belongs(
         report.box_fault = Some(error.to_string());
     }
     Ok(ours)
+}
+
+/// Whether the directory has this box written down as its own.
+fn is_known(file: &BoxFile, place: &Place) -> bool {
+    fs::read_to_string(place.join(place::BOX_ID)).is_ok_and(|known| known.trim() == id_text(file))
+}
+
+fn id_text(file: &BoxFile) -> String {
+    file.id.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Brings journal and box together. `None` where the box cannot be used.

@@ -1,13 +1,13 @@
 //! Ops with real keys, for tests.
 
-use crate::store::{Batch, SignedHead};
 use ed25519_dalek::SigningKey;
 use fieldkit_core::author::{Author, Context, Draft};
-use fieldkit_core::body::{Body, CommandRefused, OrganisationFounded};
+use fieldkit_core::body::{Body, CommandRefused};
 use fieldkit_core::id::{ReplicaKey, Space, StreamId, Zero};
 use fieldkit_core::ledger::Ledger;
 use fieldkit_core::op::{Actor, SealedOp};
 use fieldkit_core::stamp::ClockQuality;
+use fieldkit_sqlite::{Batch, SignedHead};
 
 /// A replica that writes ops into its organisation's space.
 pub struct Pen {
@@ -49,11 +49,6 @@ impl Pen {
             Draft::new(Space::ORGANISATION, Body::CommandRefused(body))
         };
         self.write_drafts((0..count).map(draft).collect())
-    }
-
-    pub fn found(&mut self) -> Written {
-        let founded = OrganisationFounded { name: "Stall".into(), key: [1; 32] };
-        self.write_drafts(vec![Draft::new(Space::ORGANISATION, Body::OrganisationFounded(founded))])
     }
 
     fn write_drafts(&mut self, drafts: Vec<Draft>) -> Written {
