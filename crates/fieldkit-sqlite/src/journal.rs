@@ -216,6 +216,15 @@ impl Journal {
             .map_err(StoreError::sqlite("read", &self.path))
     }
 
+    /// The stored hash in a row.
+    pub fn hash_in_row(&self, row: u64) -> Result<Option<Hash>, StoreError> {
+        self.connection
+            .query_row("SELECT hash FROM op WHERE row = ?1", [row], |row| row.get(0))
+            .optional()
+            .map(|hash| hash.map(Hash))
+            .map_err(StoreError::sqlite("read", &self.path))
+    }
+
     /// Calls `each` with every op after a row, in append order, one at a time. `each` may stop with `Ok(false)`.
     pub fn rows<E: From<StoreError>>(
         &self,

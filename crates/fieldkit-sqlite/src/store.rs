@@ -14,7 +14,7 @@ use crate::keeper::Keeper;
 use crate::place::{self, Options, Place};
 use crate::space::{Ballast, Space};
 use crate::start::{self, Boxed};
-use fieldkit_core::id::{OpId, StreamId};
+use fieldkit_core::id::{Hash, OpId, StreamId};
 use fieldkit_core::op::{Head, SealedOp};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -220,6 +220,11 @@ impl Store {
     /// The journal's newest row; rows are dense from 1.
     pub fn last_row(&self) -> u64 {
         self.journal.last_row
+    }
+
+    /// The hash of the op in a row, `None` where there is none.
+    pub fn row_hash(&self, row: u64) -> Result<Option<Hash>, StoreError> {
+        self.journal.hash_in_row(row)
     }
 
     /// The end of every stream.
