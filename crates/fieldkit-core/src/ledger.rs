@@ -335,11 +335,25 @@ impl Ledger {
 }
 
 /// A digest that equal replicas share: the business, then each order in ascending order of its id.
-pub fn digest(business: &[u8], orders: impl Iterator<Item = Hash>) -> Hash {
-    let mut hasher = blake3::Hasher::new_derive_key("fieldkit 2026-11 state digest");
-    hasher.update(business);
-    for order in orders {
-        hasher.update(&order.0);
+pub struct Digest {
+    hasher: blake3::Hasher,
+}
+
+impl Digest {
+    /// Begins with `Ledger::business_bytes`.
+    pub fn new(business: &[u8]) -> Self {
+        let mut hasher = blake3::Hasher::new_derive_key("fieldkit 2026-11 state digest");
+        hasher.update(business);
+        Digest { hasher }
     }
-    Hash(*hasher.finalize().as_bytes())
+
+    /// Adds the next order: BLAKE3 of its canonical bytes.
+    pub fn add(&mut self, order: Hash) {
+        self.hasher.update(&order.0);
+    }
+
+    /// The digest.
+    pub fn finish(self) -> Hash {
+        Hash(*self.hasher.finalize().as_bytes())
+    }
 }

@@ -14,19 +14,22 @@ use crate::shop::{Pace, Shop};
 use crate::standing::{Standing, count_start};
 use anyhow::{Context, Result, bail};
 use axum::Router;
-use fieldkit_core::decide::Founding;
-use fieldkit_core::id::{OpId, ReplicaKey, Zero};
+use fieldkit_core::body::{Prices, Seller, TaxRate};
+use fieldkit_core::decide::{Founding, NewEvent};
+use fieldkit_core::id::{Hash, OpId, ReplicaKey, Zero};
 use fieldkit_core::ledger::Ledger;
 use fieldkit_core::op::{Actor, SealedOp};
 use fieldkit_core::snapshot;
 use fieldkit_engine::{Engine, Input, Output};
 use fieldkit_http::Policy;
 use fieldkit_http::desk::{DESK_QUEUE_MAX, Desk};
-use fieldkit_sqlite::state::{Projection, StateReader, StateWriter};
-use fieldkit_sqlite::views::Views;
+use fieldkit_sqlite::state::{StateReader, StateWriter};
+use fieldkit_sqlite::views::{ViewsReader, ViewsWriter};
 use fieldkit_sqlite::{Batch, BlackBoxPlace, Options, SignedHead, Store, StoreError};
-use std::path::PathBuf;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::sync_channel;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -48,6 +51,11 @@ pub struct Settings {
 }
 
 impl Settings {
+    /// A directory, with everything else as it is built in.
+    pub fn at(data: &Path) -> Self {
+        Settings { data: data.to_owned(), black_box: None, watched: false }
+    }
+
     /// From the command line.
     pub fn new(common: &Common, data: PathBuf) -> Self {
         Settings { data, black_box: common.black_box.clone(), watched: false }
@@ -75,6 +83,7 @@ pub struct Running {
     pub desk: Desk,
     pictures: Arc<Pictures>,
     replica: ReplicaKey,
+    groups: Arc<AtomicU64>,
     thread: JoinHandle<()>,
 }
 
@@ -106,7 +115,8 @@ impl Running {
         let ledger = folded.engine.ledger();
         let standing = Standing::new(&settings.data, ledger, &store, &report, safe_mode, settings.watched);
         let actor = ledger.persons.keys().next().map_or(Actor::Device(Zero), |person| Actor::Person(*person));
-        let projector = Projector::start(folded.writer, folded.past)?;
+        let projector = Projector::start(folded.state_writer, folded.views_writer, folded.past)?;
+        let groups = Arc::new(AtomicU64::new(0));
         let (asks, receiver) = sync_channel(DESK_QUEUE_MAX);
         let (updates, _) = tokio::sync::broadcast::channel(UPDATES_MAX);
         let shop = Shop {
@@ -119,16 +129,21 @@ impl Running {
             data: settings.data.clone(),
             label: folded.label,
             actor,
-            pace: Pace::default(),
+            pace: Pace { newest: folded.newest, groups: groups.clone(), ..Pace::default() },
         };
         let thread = std::thread::Builder::new().name("shop".into()).spawn(move || shop.run(&receiver))?;
         let pictures = Arc::new(Pictures::new(&settings.data));
-        Ok(Running { desk: Desk { asks, updates }, pictures, replica, thread })
+        Ok(Running { desk: Desk { asks, updates }, pictures, replica, groups, thread })
     }
 
     /// Pages and API for this kit.
     pub fn router(&self, policy: Policy) -> Router {
         fieldkit_http::router(self.desk.clone(), policy, self.pictures.clone())
+    }
+
+    /// Group commits so far.
+    pub fn groups(&self) -> u64 {
+        self.groups.load(Ordering::Relaxed)
     }
 
     /// What it shows right after it was founded.
@@ -153,119 +168,90 @@ impl Running {
 /// Everything folded.
 struct Folded {
     engine: Engine,
-    writer: StateWriter,
+    state_writer: StateWriter,
+    views_writer: ViewsWriter,
     state: StateReader,
     past: Past,
     label: String,
+    newest: (u64, Hash),
 }
 
 /// Folds the journal: from the state on disk where it fits, else from the start.
 fn fold(store: &mut Store, identity: Identity, settings: &Settings, safe_mode: bool) -> Result<Folded> {
     let data = &settings.data;
-    // In safe mode the derived files may be what fails: everything is folded in memory.
+    // In safe mode the derived files may be what fails: others are made beside them.
     let scratch = safe_mode.then(|| data.join("safe-mode"));
     let dir = scratch.as_ref().unwrap_or(data);
-    if safe_mode {
-        std::fs::create_dir_all(dir)?;
+    if let Some(scratch) = &scratch {
+        std::fs::create_dir_all(scratch).with_context(|| format!("cannot make {}", scratch.display()))?;
     }
-    let (mut writer, mut reader) = open_state(dir)?;
-    let mut views = Views::open(dir).map_err(with_hint)?;
-    let fitting = fitting_snapshot(store, &reader, &views)?;
-    let (row, ledger) = match fitting {
-        Some(found) => found,
-        None => {
-            drop((writer, reader, views));
-            StateWriter::delete(dir).map_err(with_hint)?;
-            Views::delete(dir).map_err(with_hint)?;
-            (writer, reader) = open_state(dir)?;
-            views = Views::open(dir).map_err(with_hint)?;
-            (0, Ledger::default())
+    let mut state = StateWriter::open(dir, &mut |row| store.row_hash(row)).map_err(with_hint)?;
+    let mut views = ViewsWriter::open(dir, &mut |row| store.row_hash(row)).map_err(with_hint)?;
+    let reader = StateReader::open(dir).map_err(with_hint)?;
+    // Views that lag behind the state are filled by folding again from where they stand: from the start, that is.
+    let snapshot = match reader.snapshot() {
+        Ok(found) => found.filter(|found| found.row <= views.row()),
+        Err(error) => {
+            tracing::warn!("{error}; the journal is folded anew");
+            None
         }
     };
+    let snapshot = snapshot.and_then(|found| Some((found.row, snapshot::read(&found.bytes).ok()?)));
+    let (row, ledger) = snapshot.unwrap_or_default();
+    if row == 0 && views.row() > 0 {
+        views = ViewsWriter::begin_anew(dir).map_err(with_hint)?;
+    }
     let label = identity.label.clone();
     let mut engine = Engine::new(ledger, identity.key, identity.follows);
-    let mut folder = Folder { writer: &mut writer, reader: &reader, views: &mut views, last: row, pending: 0 };
+    let mut folder = Folder { state: &mut state, views: &mut views, reader: &reader, rows: BTreeMap::new(), pending: 0 };
     let total = store.last_row();
-    let begun = Instant::now();
+    let mut newest = (row, store.row_hash(row).map_err(with_hint)?.unwrap_or_default());
     let mut told = Instant::now();
-    store.replay(row, &mut |at, op: SealedOp| {
-        folder.fold(&mut engine, at, &op)?;
+    let walked = store.replay(row, &mut |at, op: SealedOp| {
+        newest = (at, op.hash);
+        folder.fold(&mut engine, newest, &op)?;
         if told.elapsed() > Duration::from_secs(2) {
             told = Instant::now();
-            say::talk(&format!("folding the journal: {at} of {total}"));
+            say::talk(&format!("folding the journal: {at} of {total} entries"));
         }
         Ok::<(), StoreError>(())
-    })
-    .map_err(with_hint)?;
+    });
+    walked.map_err(with_hint)?;
     if folder.pending > 0 {
-        folder.flush(&mut engine).map_err(with_hint)?;
+        folder.flush(&mut engine, newest).map_err(with_hint)?;
     }
-    tracing::debug!("folded {} ops in {:?}", total.saturating_sub(row), begun.elapsed());
-    let state = StateReader::open(dir).map_err(with_hint)?;
-    Ok(Folded { engine, writer, state, past: Past { state: reader, views }, label })
-}
-
-fn open_state(dir: &std::path::Path) -> Result<(StateWriter, StateReader)> {
-    let writer = StateWriter::open(dir).map_err(with_hint)?;
-    let reader = StateReader::open(dir).map_err(with_hint)?;
-    Ok((writer, reader))
-}
-
-/// The state on disk, if its heads are heads of this journal and the views have kept up with it.
-fn fitting_snapshot(store: &mut Store, reader: &StateReader, views: &Views) -> Result<Option<(u64, Ledger)>> {
-    let Ok(Some(found)) = reader.snapshot() else { return Ok(None) };
-    if found.row > store.last_row() || views.row().map_err(with_hint)? < found.row {
-        return Ok(None);
-    }
-    let Ok(ledger) = snapshot::read(&found.ledger) else { return Ok(None) };
-    for (stream, known) in &ledger.streams {
-        let op = store.op(OpId { stream: *stream, seq: known.head.seq }).map_err(with_hint)?;
-        if op.is_none_or(|op| op.hash != known.head.hash) {
-            tracing::warn!("the state on disk belongs to another journal; it is folded anew");
-            return Ok(None);
-        }
-    }
-    Ok(Some((found.row, ledger)))
+    let past = Past { state: reader, views: ViewsReader::open(dir).map_err(with_hint)? };
+    let state_reader = StateReader::open(dir).map_err(with_hint)?;
+    Ok(Folded { engine, state_writer: state, views_writer: views, state: state_reader, past, label, newest })
 }
 
 /// Folds ops and writes the state now and then, so that memory stays bounded.
 struct Folder<'a> {
-    writer: &'a mut StateWriter,
+    state: &'a mut StateWriter,
+    views: &'a mut ViewsWriter,
     reader: &'a StateReader,
-    views: &'a mut Views,
-    last: u64,
+    rows: BTreeMap<OpId, u64>,
     pending: u64,
 }
 
 impl Folder<'_> {
-    fn fold(&mut self, engine: &mut Engine, row: u64, op: &SealedOp) -> Result<(), StoreError> {
+    fn fold(&mut self, engine: &mut Engine, newest: (u64, Hash), op: &SealedOp) -> Result<(), StoreError> {
         let wanted = Ledger::wants(op).filter(|id| !engine.ledger().orders.contains_key(id));
-        let order = match wanted {
-            Some(id) => self.reader.order(id)?,
-            None => None,
-        };
+        let order = wanted.map_or(Ok(None), |id| self.reader.order(&id))?;
         engine.fold(op, order);
-        self.last = row;
+        self.rows.insert(op.id(), newest.0);
         self.pending += 1;
-        if self.pending >= FOLD_OPS { self.flush(engine) } else { Ok(()) }
+        if self.pending >= FOLD_OPS { self.flush(engine, newest) } else { Ok(()) }
     }
 
-    fn flush(&mut self, engine: &mut Engine) -> Result<(), StoreError> {
+    fn flush(&mut self, engine: &mut Engine, newest: (u64, Hash)) -> Result<(), StoreError> {
         let projection = engine.take_folded();
-        let mut rows = Rows::default();
-        rows.views.collect(engine.ledger(), &projection.items, &projection.events);
-        let commands: Vec<_> =
-            projection.commands.into_iter().map(|(key, known)| (key, known.fingerprint, known.op)).collect();
-        let bytes = engine.ledger().state_bytes();
-        let state = Projection {
-            row: self.last,
-            orders: &projection.orders,
-            commands: &commands,
-            snapshot: Some(&bytes),
-        };
-        self.writer.put(&state)?;
-        self.views.put(self.last, &projection.orders, &rows.views)?;
-        engine.handle(Input::Projected(projection.turn));
+        let turn = projection.turn;
+        let mut rows = Rows::of(projection, engine.ledger(), newest, |id| self.rows.get(id).copied());
+        rows.snapshot = Some(engine.ledger().state_bytes());
+        rows.write(self.state, self.views)?;
+        engine.handle(Input::Projected(turn));
+        self.rows.clear();
         self.pending = 0;
         Ok(())
     }
@@ -317,4 +303,35 @@ pub fn open_new(settings: &Settings, identity: &Identity, founding: &Founding, o
 fn with_hint(error: StoreError) -> anyhow::Error {
     let hint = error.hint();
     anyhow::Error::new(error).context(format!("the kit's storage was not opened. Next: {hint}"))
+}
+
+/// A stall to be founded by programs: the bench and tests.
+pub struct Stall {
+    name: &'static str,
+    event: NewEvent,
+}
+
+impl Stall {
+    /// One event in euros, prices with 19 % tax inside.
+    pub fn bench() -> Self {
+        let seller = Seller { name: "Bench".to_owned(), address: String::new(), tax_id: String::new() };
+        let rate = TaxRate { id: "standard".to_owned(), name: "VAT 19 %".to_owned(), ppm: 190_000 };
+        let event = NewEvent {
+            name: "Bench".to_owned(),
+            zone: "Europe/Berlin".to_owned(),
+            day_cutover_minutes: 240,
+            currency: "EUR".to_owned(),
+            seller,
+            tax_rates: vec![rate],
+            prices: Prices::Inclusive,
+            training: false,
+            clone_from: None,
+        };
+        Stall { name: "Bench", event }
+    }
+
+    /// Founds it; returns the recovery words.
+    pub fn found(self, settings: &Settings) -> Result<String> {
+        crate::commands::setup_found(settings, self.name, "bench kit", self.event)
+    }
 }

@@ -6,6 +6,7 @@
 
 use anyhow::{Context, Result, bail};
 use fieldkit_core::id::Hash;
+use futures_util::future::BoxFuture;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -81,12 +82,12 @@ impl Pictures {
 }
 
 impl fieldkit_http::Pictures for Pictures {
-    fn fetch(&self, urls: Vec<String>) -> fieldkit_http::BoxFuture<BTreeMap<String, Result<Hash, String>>> {
+    fn fetch(&self, urls: Vec<String>) -> BoxFuture<'_, BTreeMap<String, Result<Hash, String>>> {
         let own = self.clone();
         Box::pin(async move { tokio::task::spawn_blocking(move || own.fetch_all(urls)).await.unwrap_or_default() })
     }
 
-    fn open(&self, hash: Hash) -> fieldkit_http::BoxFuture<Option<(Vec<u8>, &'static str)>> {
+    fn open(&self, hash: Hash) -> BoxFuture<'_, Option<(Vec<u8>, &'static str)>> {
         let path = self.dir.join(hash.hex());
         Box::pin(async move {
             let bytes = tokio::task::spawn_blocking(move || std::fs::read(path)).await.ok()?.ok()?;

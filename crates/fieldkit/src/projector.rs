@@ -3,11 +3,13 @@
 //! Promises: first in, first out, so that a question sees every turn that was handed over before it; waiting turns are
 //! written together. What it writes is derived: a failure here is reported and leads to a rebuild, never to a lost sale.
 
-use fieldkit_core::id::OpId;
-use fieldkit_core::op::Key;
+use fieldkit_core::id::{Hash, OpId, StreamId};
+use fieldkit_core::ledger::{Anomaly, Ledger};
 use fieldkit_core::order::Order;
-use fieldkit_sqlite::state::{Projection, StateReader, StateWriter};
-use fieldkit_sqlite::views::{Views, ViewRows};
+use fieldkit_engine::Projection;
+use fieldkit_sqlite::state::{self, AnsweredCommand, StateReader, StateWriter};
+use fieldkit_sqlite::views::{DrawerRow, EventRow, ItemRow, OrderRow, ViewBatch, ViewsReader, ViewsWriter};
+use fieldkit_sqlite::StoreError;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -22,27 +24,89 @@ pub const JOBS_MAX: usize = 64;
 pub struct Rows {
     /// The newest turn in here.
     pub turn: u64,
-    /// The journal row up to which this goes.
+    /// The journal row up to which this goes, and the hash of its op.
     pub row: u64,
-    /// Orders by id, newest form.
-    pub orders: BTreeMap<OpId, Order>,
+    /// The hash.
+    pub row_hash: Hash,
+    /// Orders, newest form, with the row of the op that placed them (or a later one, where that is long ago).
+    pub orders: BTreeMap<OpId, (u64, Order)>,
     /// Command keys.
-    pub commands: Vec<(Key, [u8; 16], OpId)>,
-    /// Rows of the public tables that are not orders.
-    pub views: ViewRows,
+    pub commands: Vec<AnsweredCommand>,
+    /// Items.
+    pub items: BTreeMap<(OpId, String), ItemRow>,
+    /// Drawers.
+    pub drawers: BTreeMap<(OpId, StreamId), DrawerRow>,
+    /// Events.
+    pub events: BTreeMap<OpId, EventRow>,
+    /// New anomalies.
+    pub anomalies: Vec<Anomaly>,
     /// The ledger's bytes, now and then.
     pub snapshot: Option<Vec<u8>>,
 }
 
 impl Rows {
+    /// The rows of a projection. `row_of` tells the journal row of an op of this turn.
+    pub fn of(projection: Projection, ledger: &Ledger, row: (u64, Hash), row_of: impl Fn(&OpId) -> Option<u64>) -> Rows {
+        let mut rows = Rows { turn: projection.turn, row: row.0, row_hash: row.1, ..Rows::default() };
+        for order in projection.orders {
+            let placed = row_of(&order.order_id).unwrap_or(row.0);
+            rows.orders.insert(order.order_id, (placed, order));
+        }
+        rows.commands = projection
+            .commands
+            .into_iter()
+            .map(|(key, known)| AnsweredCommand { key, fingerprint: known.fingerprint, op: known.op })
+            .collect();
+        for (id, sku) in projection.items {
+            let item = ledger.events.get(&id).and_then(|event| ItemRow::of(id, event, &sku));
+            rows.items.extend(item.map(|item| ((id, sku), item)));
+        }
+        for id in projection.events {
+            let Some(event) = ledger.events.get(&id) else { continue };
+            rows.events.insert(id, EventRow::of(id, event));
+            let drawers = event.drawers.keys().filter_map(|stream| DrawerRow::of(id, event, *stream));
+            rows.drawers.extend(drawers.map(|drawer| ((id, drawer.stream), drawer)));
+        }
+        rows.anomalies = projection.anomalies;
+        rows
+    }
+
     /// Adds later rows.
     pub fn merge(&mut self, later: Rows) {
-        self.turn = later.turn;
-        self.row = later.row;
-        self.orders.extend(later.orders);
+        (self.turn, self.row, self.row_hash) = (later.turn, later.row, later.row_hash);
+        for (id, (row, order)) in later.orders {
+            let first = self.orders.get(&id).map_or(row, |known| known.0.min(row));
+            self.orders.insert(id, (first, order));
+        }
         self.commands.extend(later.commands);
-        self.views.merge(later.views);
+        self.items.extend(later.items);
+        self.drawers.extend(later.drawers);
+        self.events.extend(later.events);
+        self.anomalies.extend(later.anomalies);
         self.snapshot = later.snapshot.or(self.snapshot.take());
+    }
+
+    /// Writes everything: state first, then views.
+    pub fn write(self, state: &mut StateWriter, views: &mut ViewsWriter) -> Result<(), StoreError> {
+        let orders: Vec<Order> = self.orders.values().map(|(_, order)| order.clone()).collect();
+        state.put(state::Projection {
+            row: self.row,
+            row_hash: self.row_hash,
+            orders: &orders,
+            commands: &self.commands,
+            snapshot: self.snapshot.as_deref(),
+        })?;
+        let orders: Vec<OrderRow<'_>> =
+            self.orders.values().map(|(row, order)| OrderRow { row: *row, order }).collect();
+        views.put(ViewBatch {
+            row: self.row,
+            row_hash: self.row_hash,
+            orders: &orders,
+            items: &self.items.into_values().collect::<Vec<_>>(),
+            drawers: &self.drawers.into_values().collect::<Vec<_>>(),
+            events: &self.events.into_values().collect::<Vec<_>>(),
+            anomalies: &self.anomalies,
+        })
     }
 }
 
@@ -59,7 +123,7 @@ pub struct Past {
     /// Finished aggregates.
     pub state: StateReader,
     /// Public tables.
-    pub views: Views,
+    pub views: ViewsReader,
 }
 
 /// The handle of the thread.
@@ -75,11 +139,11 @@ pub struct Projector {
 
 impl Projector {
     /// Starts the thread.
-    pub fn start(writer: StateWriter, past: Past) -> std::io::Result<Self> {
+    pub fn start(state: StateWriter, views: ViewsWriter, past: Past) -> std::io::Result<Self> {
         let (jobs, receiver) = sync_channel(JOBS_MAX);
         let projected = Arc::new(AtomicU64::new(0));
         let failed = Arc::new(AtomicBool::new(false));
-        let worker = Worker { writer, past, projected: projected.clone(), failed: failed.clone() };
+        let worker = Worker { state, views, past, projected: projected.clone(), failed: failed.clone() };
         let thread = std::thread::Builder::new().name("projector".into()).spawn(move || worker.run(&receiver))?;
         Ok(Projector { jobs, projected, failed, thread })
     }
@@ -94,7 +158,8 @@ impl Projector {
 }
 
 struct Worker {
-    writer: StateWriter,
+    state: StateWriter,
+    views: ViewsWriter,
     past: Past,
     projected: Arc<AtomicU64>,
     failed: Arc<AtomicBool>,
@@ -130,16 +195,9 @@ impl Worker {
         if self.failed.load(Ordering::Acquire) {
             return;
         }
-        let orders: Vec<Order> = rows.orders.into_values().collect();
-        let projection = Projection {
-            row: rows.row,
-            orders: &orders,
-            commands: &rows.commands,
-            snapshot: rows.snapshot.as_deref(),
-        };
-        let written = self.writer.put(&projection).and_then(|()| self.past.views.put(rows.row, &orders, &rows.views));
-        match written {
-            Ok(()) => self.projected.store(rows.turn, Ordering::Release),
+        let turn = rows.turn;
+        match rows.write(&mut self.state, &mut self.views) {
+            Ok(()) => self.projected.store(turn, Ordering::Release),
             Err(error) => {
                 tracing::error!("state or views cannot be written: {error}; sales go on, lists may be old");
                 self.failed.store(true, Ordering::Release);

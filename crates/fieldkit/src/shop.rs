@@ -11,7 +11,7 @@ use crate::projector::{Job, Past, Projector, Rows};
 use fieldkit_core::body::RollbackNoticed;
 use fieldkit_core::chain::ChainCheck;
 use fieldkit_core::decide::Command;
-use fieldkit_core::id::{OpId, StreamId};
+use fieldkit_core::id::{Hash, OpId, StreamId};
 use fieldkit_core::ledger;
 use fieldkit_core::op::{Actor, CommandKey, SealedOp};
 use fieldkit_core::order::Order;
@@ -22,7 +22,8 @@ use fieldkit_sqlite::state::StateReader;
 use fieldkit_sqlite::{Batch, Copies, SignedHead, Store, StoreError};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::atomic::Ordering;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError};
 use std::time::{Duration, Instant};
 use tokio::sync::{broadcast, oneshot};
@@ -77,8 +78,12 @@ pub struct Pace {
     snapshot_row: u64,
     checking: Option<Checking>,
     unsent: Option<Rows>,
+    /// The journal's newest row and its hash.
+    pub newest: (u64, Hash),
+    /// Rows of the last turn's ops.
+    placed: BTreeMap<OpId, u64>,
     /// Groups and the commands in them, for the bench.
-    pub groups: u64,
+    pub groups: Arc<AtomicU64>,
 }
 
 /// A check of the whole journal, done between turns.
@@ -245,14 +250,14 @@ impl Shop {
         let mut answered = None;
         if let Some(key) = &load.key {
             let found = self.state.command(key).unwrap_or_else(|error| fatal("the state cannot be read", &error));
-            if let Some((fingerprint, id)) = found {
-                let op = self.store.op(id).unwrap_or_else(|error| fatal("the journal cannot be read", &error));
-                answered = op.map(|op| (Known { fingerprint, op: id }, op));
+            if let Some(found) = found {
+                let op = self.store.op(found.op).unwrap_or_else(|error| fatal("the journal cannot be read", &error));
+                answered = op.map(|op| (Known { fingerprint: found.fingerprint, op: found.op }, op));
             }
         }
         let spoken_of = answered.as_ref().and_then(|(_, op)| order_of(op));
         for id in [load.order, spoken_of].into_iter().flatten() {
-            match self.state.order(id) {
+            match self.state.order(&id) {
                 Ok(order) => orders.extend(order),
                 Err(error) => fatal("the state cannot be read", &error),
             }
@@ -270,10 +275,13 @@ impl Shop {
         let begun = Instant::now();
         match self.store.commit(Batch { ops: &turn.ops, heads: &heads }) {
             Ok(commit) => {
+                let first = commit.row + 1 - turn.ops.len() as u64;
+                self.pace.placed = turn.ops.iter().zip(first..).map(|(op, row)| (op.id(), row)).collect();
+                self.pace.newest = (commit.row, turn.ops.last().map_or(self.pace.newest.1, |op| op.hash));
                 let took = u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX);
                 self.pace.sync_us = (self.pace.sync_us * 7 + took) / 8;
                 self.pace.commits += 1;
-                self.pace.groups += 1;
+                self.pace.groups.fetch_add(1, Ordering::Relaxed);
                 self.standing.started();
                 let durability = match commit.copies {
                     Copies::OnThisKit => Durability::OnThisKit,
@@ -288,16 +296,12 @@ impl Shop {
     }
 
     fn project(&mut self, projection: Projection) {
-        let row = self.store.last_row();
-        let mut rows = Rows { turn: projection.turn, row, ..Rows::default() };
-        rows.orders = projection.orders.into_iter().map(|order| (order.order_id, order)).collect();
-        let known = |(key, known): (_, Known)| (key, known.fingerprint, known.op);
-        rows.commands = projection.commands.into_iter().map(known).collect();
-        let ledger = self.engine.ledger();
-        rows.views.collect(ledger, &projection.items, &projection.events);
-        for (event, sku) in projection.items {
-            self.publish(Update::Stock { event, sku });
+        for (event, sku) in &projection.items {
+            self.publish(Update::Stock { event: *event, sku: sku.clone() });
         }
+        let (row, hash) = self.pace.newest;
+        let placed = &self.pace.placed;
+        let mut rows = Rows::of(projection, self.engine.ledger(), (row, hash), |id| placed.get(id).copied());
         if row.saturating_sub(self.pace.snapshot_row) >= SNAPSHOT_OPS {
             rows.snapshot = Some(self.engine.ledger().state_bytes());
             self.pace.snapshot_row = row;
@@ -343,10 +347,9 @@ impl Shop {
             Ask::Look(look) => self.look(look),
             Ask::Order { selector, reply } => self.find_order(selector, reply),
             Ask::Orders { limit, before, reply } => self.ask_past(move |past| {
-                let ids = past.views.orders(limit, before);
-                let orders = ids.and_then(|ids| ids.into_iter().map(|id| past.state.order(id)).collect::<Result<Vec<_>, _>>());
-                match orders {
-                    Ok(orders) => drop(reply.send(orders.into_iter().flatten().collect())),
+                match list_orders(past, limit, before) {
+                    // The asker may be gone.
+                    Ok(orders) => drop(reply.send(orders)),
                     Err(error) => tracing::error!("the orders cannot be listed: {error}"),
                 }
             }),
@@ -408,10 +411,10 @@ impl Shop {
         self.ask_past(move |past| {
             let id = match (selector, by_receipt) {
                 (OrderSelector::Id(id), _) => Ok(Some(id)),
-                (_, Some((stream, number))) => past.views.order_by_receipt(stream, number),
+                (_, Some((stream, number))) => past.views.order_by_receipt(&stream.series(), number),
                 (_, None) => Ok(None),
             };
-            let order = id.and_then(|id| id.map_or(Ok(None), |id| past.state.order(id)));
+            let order = id.and_then(|id| id.map_or(Ok(None), |id| past.state.order(&id)));
             match order {
                 // The asker may be gone.
                 Ok(order) => drop(reply.send(order)),
@@ -491,8 +494,7 @@ impl Shop {
         let row = self.store.last_row();
         if row != self.pace.snapshot_row && self.pace.checking.is_none() {
             self.pace.snapshot_row = row;
-            let rows = Rows { row, turn: self.projector.projected.load(Ordering::Acquire), ..Rows::default() };
-            let rows = Rows { snapshot: Some(self.engine.ledger().state_bytes()), ..rows };
+            let rows = self.snapshot_rows(self.projector.projected.load(Ordering::Acquire));
             match &mut self.pace.unsent {
                 Some(_) => self.pace.snapshot_row = 0,
                 None => self.pace.unsent = Some(rows),
@@ -554,8 +556,9 @@ impl Shop {
         let (ops, heads) = (checking.check.ops(), checking.check.heads().collect::<Vec<_>>());
         let business = self.engine.ledger().business_bytes();
         self.ask_past(move |past| {
-            let digest = past.state.order_hashes().map(|hashes| ledger::digest(&business, hashes.into_iter()));
-            let digest = digest.map_err(|error| tracing::error!("no digest: {error}")).ok();
+            let mut digest = ledger::Digest::new(&business);
+            let hashed = past.state.order_hashes(&mut |_, hash| digest.add(hash));
+            let digest = hashed.map(|()| digest.finish()).map_err(|error| tracing::error!("no digest: {error}")).ok();
             for reply in checking.replies {
                 let verified = Verified { ops, heads: heads.clone(), first_bad: bad.clone(), digest };
                 // The asker may be gone.
@@ -564,9 +567,14 @@ impl Shop {
         });
     }
 
+    /// The ledger as it is, for the next start.
+    fn snapshot_rows(&self, turn: u64) -> Rows {
+        let (row, row_hash) = self.pace.newest;
+        Rows { row, row_hash, turn, snapshot: Some(self.engine.ledger().state_bytes()), ..Rows::default() }
+    }
+
     fn put_away(mut self) {
-        let row = self.store.last_row();
-        let rows = Rows { row, turn: u64::MAX, snapshot: Some(self.engine.ledger().state_bytes()), ..Rows::default() };
+        let rows = self.snapshot_rows(u64::MAX);
         match &mut self.pace.unsent {
             Some(unsent) => unsent.merge(rows),
             None => self.pace.unsent = Some(rows),
@@ -579,6 +587,15 @@ impl Shop {
             tracing::error!("the journal was not closed in order: {error}; nothing acknowledged is lost");
         }
     }
+}
+
+fn list_orders(past: &mut Past, limit: u32, before: Option<OpId>) -> Result<Vec<Order>, StoreError> {
+    let before = before.map_or(Ok(None), |id| past.views.row_of(&id))?;
+    let mut orders = Vec::new();
+    for (_, id) in past.views.orders(limit, before)? {
+        orders.extend(past.state.order(&id)?);
+    }
+    Ok(orders)
 }
 
 fn gain(outcome: Outcome) -> Gain {
