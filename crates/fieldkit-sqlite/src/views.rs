@@ -326,7 +326,7 @@ fn put_order(transaction: &Transaction<'_>, row: &OrderRow<'_>) -> rusqlite::Res
             row.row,
             order.event.text(),
             order.order_id.stream.series(),
-            placed.receipt,
+            int(placed.receipt),
             order.state().text(),
             placed.currency.code(),
             placed.prices.text(),
@@ -372,7 +372,7 @@ fn put_lines(transaction: &Transaction<'_>, id: &str, order: &Order) -> rusqlite
             line.name,
             line.owner,
             line.quantity,
-            i64::try_from(order.refunded_quantity(number)).unwrap_or(i64::MAX),
+            int(order.refunded_quantity(number)),
             order.placed.currency.code(),
             line.unit_price,
             line.discount,
@@ -402,7 +402,7 @@ fn put_refunds(transaction: &Transaction<'_>, id: &str, order: &Order) -> rusqli
                 fieldkit_core::body::RefundKind::Refund => "refund",
                 fieldkit_core::body::RefundKind::Void => "void",
             },
-            refund.body.receipt,
+            int(refund.body.receipt),
             currency,
             refund.body.amount,
             refund.body.reason,
@@ -410,7 +410,7 @@ fn put_refunds(transaction: &Transaction<'_>, id: &str, order: &Order) -> rusqli
             day_text(refund.body.business_day),
             time_text(refund.stamp.physical_ms),
             refund.undone.map(|(op, _)| op.text()),
-            refund.undone.map(|(_, receipt)| receipt),
+            refund.undone.map(|(_, receipt)| int(receipt)),
         ])?;
         for (position, line) in (1u32..).zip(&refund.body.lines) {
             put_line.execute(params![refund_id, position, line.line, line.quantity, currency, line.amount, line.tax])?;
@@ -468,10 +468,15 @@ fn put_event(transaction: &Transaction<'_>, event: &EventRow) -> rusqlite::Resul
             event.training,
             time_text(event.opened_ms),
             event.closed_ms.map(time_text),
-            event.orders,
-            event.refunds,
+            int(event.orders),
+            int(event.refunds),
         ])?;
     Ok(())
+}
+
+/// A count as SQLite holds it. Another kit's bytes may say anything, and must not stop the views.
+fn int(count: u64) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
 }
 
 /// RFC 3339 in UTC; empty where the number is no time that a calendar knows.
