@@ -38,6 +38,16 @@ pub(crate) struct BoxMark {
     pub row: u64,
 }
 
+impl BoxMark {
+    fn check(&self) -> [u8; 32] {
+        let mut bytes = [&self.id[..], &self.sum].concat();
+        for number in [self.end, self.number, self.row] {
+            bytes.extend_from_slice(&number.to_le_bytes());
+        }
+        Hash::derived("fieldkit 2026-11 box mark", &bytes).0
+    }
+}
+
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct StreamRow {
     pub no: i64,
@@ -54,6 +64,8 @@ pub(crate) struct Journal {
 /// The ops of a batch that are new, and where they lead.
 pub(crate) struct Plan<'a> {
     pub ops: Vec<&'a SealedOp>,
+    /// Signed ends that hold after the batch.
+    pub signed: Vec<SignedHead>,
     heads: BTreeMap<StreamId, Head>,
 }
 
@@ -91,9 +103,10 @@ impl Journal {
         self.streams.get(stream).map(|known| known.head).unwrap_or_default()
     }
 
-    /// Sorts out what of `ops` is new. An op that is known changes nothing; one that contradicts is an error.
-    pub fn plan<'a>(&self, ops: &'a [SealedOp]) -> Result<Plan<'a>, StoreError> {
-        let mut plan = Plan { ops: Vec::with_capacity(ops.len()), heads: BTreeMap::new() };
+    /// Sorts out what is new. What is known changes nothing; what contradicts or leaves a gap is an error. Signatures
+    /// were checked by whoever brought them.
+    pub fn plan<'a>(&self, ops: &'a [SealedOp], signed: &[SignedHead]) -> Result<Plan<'a>, StoreError> {
+        let mut plan = Plan { ops: Vec::with_capacity(ops.len()), signed: Vec::new(), heads: BTreeMap::new() };
         for op in ops {
             let stream = op.op.stream;
             let head = plan.heads.get(&stream).copied().unwrap_or_else(|| self.head(&stream));
@@ -114,15 +127,23 @@ impl Journal {
                 return Err(StoreError::Fork { series: stream.series(), seq: op.op.seq });
             }
         }
+        for signed in signed {
+            let end = plan.heads.get(&signed.stream).copied().unwrap_or_else(|| self.head(&signed.stream));
+            if signed.head == end {
+                plan.signed.push(signed.clone());
+            } else if signed.head.seq >= end.seq {
+                return Err(StoreError::Gap { series: signed.stream.series(), seq: signed.head.seq, head: end.seq });
+            }
+        }
         Ok(plan)
     }
 
     /// Commits a plan. On `NoSpace` the journal is as before; after any other error nothing is known.
-    pub fn append(&mut self, plan: &Plan, heads: &[SignedHead]) -> Result<(), StoreError> {
+    pub fn append(&mut self, plan: &Plan) -> Result<(), StoreError> {
         let begun = self.last_row;
         failpoint::hit("journal.before_begin");
         let mut fresh = Vec::new();
-        let written = self.write(plan, heads, &mut fresh).and_then(|()| {
+        let written = self.write(plan, &mut fresh).and_then(|()| {
             failpoint::hit("journal.before_commit");
             self.connection.prepare_cached("COMMIT").and_then(|mut commit| commit.execute([]))
         });
@@ -149,7 +170,7 @@ impl Journal {
         Ok(())
     }
 
-    fn write(&mut self, plan: &Plan, heads: &[SignedHead], fresh: &mut Vec<(StreamId, i64)>) -> rusqlite::Result<()> {
+    fn write(&mut self, plan: &Plan, fresh: &mut Vec<(StreamId, i64)>) -> rusqlite::Result<()> {
         self.connection.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
         let mut insert = self.connection.prepare_cached("INSERT INTO op VALUES (?1, ?2, ?3, ?4, ?5)")?;
         let mut last: Option<(StreamId, i64)> = None;
@@ -168,7 +189,7 @@ impl Journal {
              SET seq = excluded.seq, hash = excluded.hash, signature = excluded.signature
              WHERE excluded.seq >= head.seq",
         )?;
-        for signed in heads {
+        for signed in &plan.signed {
             let no = match last {
                 Some((known, no)) if known == signed.stream => no,
                 _ => self.stream_no(signed.stream, fresh)?,
@@ -348,21 +369,27 @@ impl Journal {
     /// Where the box was whole, as of the last mark.
     pub fn box_mark(&self) -> Result<Option<BoxMark>, StoreError> {
         let found = self.connection.query_row(
-            "SELECT box_id, box_end, box_number, box_sum, box_row FROM mark WHERE box_id IS NOT NULL",
+            "SELECT box_id, box_end, box_number, box_sum, box_row, box_check FROM mark WHERE box_id IS NOT NULL",
             [],
             |row| {
                 let (id, end, number) = (row.get(0)?, row.get(1)?, row.get(2)?);
-                Ok(BoxMark { id, end, number, sum: row.get(3)?, row: row.get(4)? })
+                Ok((BoxMark { id, end, number, sum: row.get(3)?, row: row.get(4)? }, row.get::<_, [u8; 32]>(5)?))
             },
         );
-        found.optional().map_err(StoreError::sqlite("read", &self.path))
+        let found = found.optional().map_err(StoreError::sqlite("read", &self.path))?;
+        // A mark that is not what was written is no mark: the whole box is walked instead.
+        Ok(found.filter(|(mark, check)| mark.check() == *check).map(|(mark, _)| mark))
     }
 
     /// Remembers where the box is whole.
     pub fn set_box_mark(&self, mark: &BoxMark) -> Result<(), StoreError> {
         self.connection
-            .prepare_cached("UPDATE mark SET box_id = ?1, box_end = ?2, box_number = ?3, box_sum = ?4, box_row = ?5")
-            .and_then(|mut set| set.execute(params![mark.id, mark.end, mark.number, mark.sum, mark.row]))
+            .prepare_cached(
+                "UPDATE mark SET box_id = ?1, box_end = ?2, box_number = ?3, box_sum = ?4, box_row = ?5, box_check = ?6",
+            )
+            .and_then(|mut set| {
+                set.execute(params![mark.id, mark.end, mark.number, mark.sum, mark.row, mark.check()])
+            })
             .map_err(StoreError::failing(&self.path))?;
         Ok(())
     }

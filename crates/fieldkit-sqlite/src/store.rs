@@ -12,8 +12,10 @@ use crate::failpoint;
 use crate::journal::{BoxMark, Journal};
 use crate::keeper::Keeper;
 use crate::place::{self, Options, Place};
+use crate::segment::Sealer;
 use crate::space::{Ballast, Space};
 use crate::start::{self, Boxed};
+use crate::verify::{self, Verdict};
 use fieldkit_core::id::{Hash, OpId, StreamId};
 use fieldkit_core::op::{Head, SealedOp};
 use std::collections::BTreeMap;
@@ -119,6 +121,7 @@ pub struct Store {
     journal: Journal,
     link: Link,
     ballast: Ballast,
+    sealer: Sealer,
     /// Set where the box alone is durable; the text says why it takes nothing, if it does not.
     alone: Option<Option<String>>,
 }
@@ -145,8 +148,9 @@ impl Store {
         }
         let ballast = Ballast::at(started.place.join(place::BALLAST));
         ballast.restore();
+        let sealer = Sealer::start(&started.journal, started.place.join(place::SEGMENTS))?;
         failpoint::hit("start.before_ready");
-        Ok((Store { place: started.place, journal: started.journal, link, ballast, alone: None }, report))
+        Ok((Store { place: started.place, journal: started.journal, link, ballast, sealer, alone: None }, report))
     }
 
     /// Safe mode: opens the box alone. The journal is not touched; ops come from the box, into memory, and go to it.
@@ -179,7 +183,8 @@ impl Store {
             link.attach(Boxed { file, row: journal.last_row, covered: BTreeMap::new() }, journal.last_row)?;
         }
         let ballast = Ballast::at(place.join(place::BALLAST));
-        Ok((Store { place, journal, link, ballast, alone: Some(reason) }, report))
+        let sealer = Sealer::idle(place.join(place::SEGMENTS));
+        Ok((Store { place, journal, link, ballast, sealer, alone: Some(reason) }, report))
     }
 
     /// Writes a batch and returns when it is durable. Any error means that the process must end.
@@ -187,12 +192,12 @@ impl Store {
         if let Some(Some(reason)) = &self.alone {
             return Err(StoreError::BoxNotWhole { reason: reason.clone() });
         }
-        let plan = self.journal.plan(batch.ops)?;
+        let plan = self.journal.plan(batch.ops, batch.heads)?;
         let row = self.journal.last_row + plan.ops.len() as u64;
-        self.link.hand(&plan.ops, batch.heads, row);
-        match self.journal.append(&plan, batch.heads) {
+        self.link.hand(&plan.ops, &plan.signed, row);
+        match self.journal.append(&plan) {
             // The space held back is for exactly this: sales that were begun.
-            Err(StoreError::NoSpace { .. }) if self.ballast.release() => self.journal.append(&plan, batch.heads)?,
+            Err(StoreError::NoSpace { .. }) if self.ballast.release() => self.journal.append(&plan)?,
             other => other?,
         }
         if self.alone.is_some() {
@@ -261,7 +266,7 @@ impl Store {
         if self.journal.wants_checkpoint()? {
             self.checkpoint()?;
         } else {
-            more |= crate::segment::step(&mut self.journal, &self.place.join(place::SEGMENTS))?;
+            more |= self.sealer.step(&self.journal)?;
         }
         Ok(Maintenance { more, box_state: self.link.state })
     }
@@ -290,8 +295,10 @@ impl Store {
     }
 
     /// Verifies everything that is stored; see `verify`.
-    pub fn verify(&self) -> crate::verify::Verdict {
-        crate::verify::verify_open(self.journal.connection(), &self.place.path)
+    ///
+    /// It takes seconds where there are many ops: call it when nobody waits, or verify a copy.
+    pub fn verify(&self) -> Verdict {
+        verify::verify_open(self.journal.connection(), &self.place.path)
     }
 
     /// Checkpoints, syncs the box, gives the directory back.

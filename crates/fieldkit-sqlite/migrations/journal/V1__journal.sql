@@ -28,6 +28,7 @@ CREATE TABLE mark (
     box_end INTEGER NOT NULL,
     box_number INTEGER NOT NULL,
     box_sum BLOB,
-    box_row INTEGER NOT NULL
+    box_row INTEGER NOT NULL,
+    box_check BLOB
 ) STRICT;
-INSERT INTO mark VALUES (1, 0, NULL, NULL, 0, 0, NULL, 0);
+INSERT INTO mark VALUES (1, 0, NULL, NULL, 0, 0, NULL, 0, NULL);
