@@ -247,6 +247,11 @@ impl Store {
         self.link.state
     }
 
+    /// Whether the box lies on another device than the journal.
+    pub fn box_on_own_medium(&self) -> bool {
+        self.link.keeper.as_ref().is_some_and(|keeper| keeper.device != self.link.journal_device)
+    }
+
     /// Why the box takes nothing, where it does not.
     pub fn box_fault(&self) -> Option<String> {
         self.link.keeper.as_ref().and_then(|keeper| keeper.progress().failed)

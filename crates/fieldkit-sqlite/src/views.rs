@@ -16,7 +16,7 @@ use fieldkit_core::id::{Hash, OpId, PoolId, StreamId};
 use fieldkit_core::ledger::Anomaly;
 use fieldkit_core::op::Actor;
 use fieldkit_core::order::{Order, line_total};
-use rusqlite::{Connection, Transaction, params};
+use rusqlite::{Connection, OptionalExtension, Transaction, params};
 use std::path::{Path, PathBuf};
 
 mod schema {
@@ -308,6 +308,38 @@ impl ViewsReader {
         };
         listed.into_iter().map(parse).collect()
     }
+
+    /// The order whose receipt, or the receipt of whose refund, has this number in this series.
+    pub fn order_by_receipt(&self, series: &str, number: u64) -> Result<Option<OpId>, StoreError> {
+        self.one_id(
+            "SELECT order_id FROM orders WHERE series = ?1 AND receipt = ?2
+             UNION SELECT order_id FROM refunds WHERE series = ?1 AND receipt = ?2",
+            params![series, number],
+        )
+    }
+
+    /// The order that a refund belongs to.
+    pub fn order_of_refund(&self, refund: &OpId) -> Result<Option<OpId>, StoreError> {
+        self.one_id("SELECT order_id FROM refunds WHERE refund_id = ?1", params![refund.text()])
+    }
+
+    /// The row of an order in the list.
+    pub fn row_of(&self, order: &OpId) -> Result<Option<u64>, StoreError> {
+        self.connection
+            .prepare_cached("SELECT row FROM orders WHERE order_id = ?1")
+            .and_then(|mut select| select.query_row([order.text()], |row| row.get(0)).optional())
+            .map_err(StoreError::sqlite("read", &self.path))
+    }
+
+    fn one_id(&self, sql: &str, parameters: impl rusqlite::Params) -> Result<Option<OpId>, StoreError> {
+        let text: Option<String> = self
+            .connection
+            .prepare_cached(sql)
+            .and_then(|mut select| select.query_row(parameters, |row| row.get(0)).optional())
+            .map_err(StoreError::sqlite("read", &self.path))?;
+        let damaged = |text: &String| StoreError::damaged(&self.path, format!("{text} is no order's id"));
+        text.map(|text| OpId::from_text(&text).ok_or_else(|| damaged(&text))).transpose()
+    }
 }
 
 fn put_order(transaction: &Transaction<'_>, row: &OrderRow<'_>) -> rusqlite::Result<()> {
@@ -390,7 +422,7 @@ fn put_lines(transaction: &Transaction<'_>, id: &str, order: &Order) -> rusqlite
 fn put_refunds(transaction: &Transaction<'_>, id: &str, order: &Order) -> rusqlite::Result<()> {
     let currency = order.placed.currency.code();
     let mut put = transaction
-        .prepare_cached("INSERT OR REPLACE INTO refunds VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)")?;
+        .prepare_cached("INSERT OR REPLACE INTO refunds VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)")?;
     let mut put_line =
         transaction.prepare_cached("INSERT OR REPLACE INTO refund_lines VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)")?;
     for refund in &order.refunds {
@@ -402,6 +434,7 @@ fn put_refunds(transaction: &Transaction<'_>, id: &str, order: &Order) -> rusqli
                 fieldkit_core::body::RefundKind::Refund => "refund",
                 fieldkit_core::body::RefundKind::Void => "void",
             },
+            refund.refund_id.stream.series(),
             int(refund.body.receipt),
             currency,
             refund.body.amount,

@@ -129,7 +129,7 @@ impl Running {
             data: settings.data.clone(),
             label: folded.label,
             actor,
-            pace: Pace { newest: folded.newest, groups: groups.clone(), ..Pace::default() },
+            pace: Pace::new(folded.newest, groups.clone()),
         };
         let thread = std::thread::Builder::new().name("shop".into()).spawn(move || shop.run(&receiver))?;
         let pictures = Arc::new(Pictures::new(&settings.data));
@@ -149,7 +149,10 @@ impl Running {
     /// What it shows right after it was founded.
     pub fn founded(&self) -> Result<Founded> {
         let (sender, receiver) = std::sync::mpsc::channel();
-        let look = fieldkit_http::desk::Ask::Look(Box::new(move |shelf| drop(sender.send(shelf.event))));
+        let look = fieldkit_http::desk::Ask::Look(Box::new(move |shelf| {
+            // The asker waits below.
+            let _ = sender.send(shelf.event);
+        }));
         if self.desk.ask(look).is_err() {
             bail!("the kit ended");
         }

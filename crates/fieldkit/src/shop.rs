@@ -86,6 +86,13 @@ pub struct Pace {
     pub groups: Arc<AtomicU64>,
 }
 
+impl Pace {
+    /// After a start: the journal's newest row, and where group commits are counted.
+    pub fn new(newest: (u64, Hash), groups: Arc<AtomicU64>) -> Self {
+        Pace { newest, groups, ..Pace::default() }
+    }
+}
+
 /// A check of the whole journal, done between turns.
 struct Checking {
     check: ChainCheck,
@@ -353,7 +360,7 @@ impl Shop {
                     Err(error) => tracing::error!("the orders cannot be listed: {error}"),
                 }
             }),
-            Ask::OrderOfRefund { refund, reply } => self.ask_past(move |past| match past.views.order_of_refund(refund) {
+            Ask::OrderOfRefund { refund, reply } => self.ask_past(move |past| match past.views.order_of_refund(&refund) {
                 Ok(order) => drop(reply.send(order)),
                 Err(error) => tracing::error!("the refund cannot be looked up: {error}"),
             }),

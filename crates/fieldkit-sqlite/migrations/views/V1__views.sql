@@ -40,6 +40,7 @@ CREATE TABLE orders (
     clock TEXT NOT NULL
 ) STRICT, WITHOUT ROWID;
 CREATE UNIQUE INDEX orders_row ON orders (row);
+CREATE INDEX orders_receipt ON orders (series, receipt);
 CREATE TABLE lines (
     order_id TEXT NOT NULL,
     line INTEGER NOT NULL,
@@ -71,6 +72,7 @@ CREATE TABLE refunds (
     refund_id TEXT PRIMARY KEY,
     order_id TEXT NOT NULL,
     kind TEXT NOT NULL,
+    series TEXT NOT NULL,
     receipt INTEGER NOT NULL,
     currency TEXT NOT NULL,
     amount_minor INTEGER NOT NULL,
@@ -82,6 +84,7 @@ CREATE TABLE refunds (
     undone_receipt INTEGER
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX refunds_order ON refunds (order_id);
+CREATE INDEX refunds_receipt ON refunds (series, receipt);
 CREATE TABLE refund_lines (
     refund_id TEXT NOT NULL,
     position INTEGER NOT NULL,

@@ -80,15 +80,15 @@ fn verify_files(data: &Path) -> Result<Value> {
     if !data.is_dir() {
         bail!("there is no directory {}", data.display());
     }
-    let report = fieldkit_sqlite::verify::verify_dir(data)?;
-    let head = |(stream, head): &(fieldkit_core::id::StreamId, fieldkit_core::op::Head)| {
+    let report = fieldkit_sqlite::verify::verify(data)?;
+    let head = |(stream, head): (&fieldkit_core::id::StreamId, &fieldkit_core::op::Head)| {
         json!({"stream": stream.text(), "seq": head.seq, "hash": head.hash.hex()})
     };
     Ok(json!({
-        "ok": report.first_bad.is_none(),
+        "ok": report.is_clean(),
         "ops": report.ops,
         "heads": report.heads.iter().map(head).collect::<Vec<_>>(),
-        "first_bad": report.first_bad.map(|bad| bad.to_string()),
+        "first_bad": report.fault.map(|fault| fault.to_string()),
     }))
 }
 

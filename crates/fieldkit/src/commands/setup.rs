@@ -14,7 +14,11 @@ pub fn init(common: &Common, options: &Init) -> Result<Exit> {
     let data = data_dir(common)?;
     let settings = Settings::new(common, data.clone());
     let event_name = options.event.as_ref().unwrap_or(&options.name);
-    let event = event::new_event(event_name, &options.currency, &options.settings)?;
+    let mut event = event::new_event(event_name, &options.currency, &options.settings)?;
+    if event.seller.name.is_empty() {
+        // A receipt must say who sells; the stall's own name is the best that is known.
+        event.seller.name.clone_from(&options.name);
+    }
     if let Some(kit) = &options.kit {
         let text = std::fs::read_to_string(kit).with_context(|| format!("cannot read {}", kit.display()))?;
         crate::config::parse(&text, kit)?;
