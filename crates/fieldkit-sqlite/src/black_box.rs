@@ -84,19 +84,26 @@ impl BoxFile {
         }
     }
 
+    /// Opens the box at `path` for reading only.
+    pub fn look(path: &Path) -> Result<BoxFile, StoreError> {
+        let file = File::open(path).map_err(StoreError::io("open", path))?;
+        let length = file.metadata().map_err(StoreError::io("look at", path))?.len();
+        if length < HEADER {
+            return Err(StoreError::damaged(path, "it is cut off inside its header"));
+        }
+        BoxFile::with_header(file, path)
+    }
+
     fn existing(file: File, path: &Path) -> Result<BoxFile, StoreError> {
         let found = file.metadata().map_err(StoreError::io("look at", path))?;
-        let mut header = [0; 48];
-        let read = file.read_exact_at(&mut header, 0);
         // A box whose very first sync never happened holds nothing and may be made anew.
-        if found.len() < HEADER || header == [0; 48] {
-            drop(file);
-            if found.len() > HEADER {
-                return Err(StoreError::damaged(path, "its header is empty"));
-            }
-            return BoxFile::create(path);
-        }
-        read.map_err(StoreError::io("read", path))?;
+        if found.len() < HEADER { BoxFile::create(path) } else { BoxFile::with_header(file, path) }
+    }
+
+    fn with_header(file: File, path: &Path) -> Result<BoxFile, StoreError> {
+        let found = file.metadata().map_err(StoreError::io("look at", path))?;
+        let mut header = [0; 48];
+        file.read_exact_at(&mut header, 0).map_err(StoreError::io("read", path))?;
         let sum = blake3::hash(&header[..32]);
         if header[..8] != MAGIC[..] || sum.as_bytes()[..16] != header[32..48] {
             return Err(StoreError::damaged(path, "its header is not a black box's"));

@@ -25,19 +25,26 @@ impl SqliteError {
 
     /// Whether the file's content is wrong, as opposed to unreadable or busy.
     pub fn is_damage(&self) -> bool {
-        match &self.0 {
-            rusqlite::Error::SqliteFailure(error, text) => match error.code {
-                ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase | ErrorCode::TypeMismatch => true,
-                // A table or column that is gone: the schema page was hit.
-                ErrorCode::Unknown => text.as_deref().is_some_and(|text| text.contains("no such")),
-                _ => false,
-            },
-            rusqlite::Error::InvalidColumnType(..)
-            | rusqlite::Error::FromSqlConversionFailure(..)
-            | rusqlite::Error::IntegralValueOutOfRange(..)
-            | rusqlite::Error::QueryReturnedNoRows => true,
+        is_damage(&self.0)
+    }
+}
+
+/// Whether an error means that the file's content is wrong, as opposed to unreadable or busy.
+pub(crate) fn is_damage(error: &rusqlite::Error) -> bool {
+    match error {
+        rusqlite::Error::SqliteFailure(error, text) => match error.code {
+            ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase | ErrorCode::TypeMismatch => true,
+            // A table or column that is gone: the schema page was hit.
+            ErrorCode::Unknown => text.as_deref().is_some_and(|text| text.contains("no such")),
             _ => false,
-        }
+        },
+        // Our own statements are sound, so a schema that cannot take them is not.
+        rusqlite::Error::SqlInputError { .. }
+        | rusqlite::Error::InvalidColumnType(..)
+        | rusqlite::Error::FromSqlConversionFailure(..)
+        | rusqlite::Error::IntegralValueOutOfRange(..)
+        | rusqlite::Error::QueryReturnedNoRows => true,
+        _ => false,
     }
 }
 

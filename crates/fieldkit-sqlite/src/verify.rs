@@ -163,12 +163,11 @@ fn page_in(connection: &Connection, text: &str) -> u64 {
 }
 
 fn file_fault(path: &Path, error: &rusqlite::Error) -> Fault {
-    match error.sqlite_error_code() {
-        Some(rusqlite::ErrorCode::NotADatabase | rusqlite::ErrorCode::DatabaseCorrupt | rusqlite::ErrorCode::Unknown) => {
-            Fault::Page { page: 1, detail: error.to_string() }
-        }
-        _ => Fault::File { path: path.to_owned(), detail: error.to_string() },
+    if crate::sqlite::is_damage(error) {
+        // A schema or header that SQLite cannot make sense of: both are on the first page.
+        return Fault::Page { page: 1, detail: error.to_string() };
     }
+    Fault::File { path: path.to_owned(), detail: error.to_string() }
 }
 
 enum WalkError {
@@ -194,7 +193,7 @@ fn walk(connection: &Connection, verdict: &mut Verdict) -> Result<(), WalkError>
     let mut check = ChainCheck::default();
     let mut select = connection.prepare("SELECT row, stream, seq, hash, bytes FROM op ORDER BY row")?;
     let mut rows = select.query([])?;
-    let mut before = 0i64;
+    let (mut before, mut keys) = (0i64, BTreeMap::new());
     while let Some(row) = rows.next()? {
         let at: i64 = row.get(0)?;
         let wrong = |detail: &str| WalkError::Fault(Fault::Row { row: at, detail: detail.to_owned() });
@@ -214,35 +213,40 @@ fn walk(connection: &Connection, verdict: &mut Verdict) -> Result<(), WalkError>
         if op.hash.0 != hash {
             return Err(ChainError::Misfiled { series, seq }.into());
         }
+        if let (1, Some(key)) = (seq, journal::opened_by(&op)) {
+            keys.insert(*stream, key);
+        }
         verdict.ops += 1;
     }
     verdict.heads = check.heads().collect();
     if names.len() != verdict.heads.len() {
         return Err(WalkError::Fault(Fault::Row { row: before, detail: "a stream has no ops".into() }));
     }
-    let mut select = connection.prepare("SELECT stream, seq, hash, signature FROM head ORDER BY stream")?;
+    let mut select = connection.prepare(
+        "SELECT stream, seq, hash, signature, (SELECT hash FROM op WHERE op.stream = head.stream AND op.seq = head.seq)
+         FROM head ORDER BY stream",
+    )?;
     let mut rows = select.query([])?;
     while let Some(row) = rows.next()? {
-        signed_head(row, &names, &check)?;
+        let no: i64 = row.get(0)?;
+        let Some(stream) = names.get(&no) else {
+            return Err(WalkError::Fault(Fault::Row { row: no, detail: "a signed head names no stream".into() }));
+        };
+        let read = (|| Ok((row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?)))();
+        let Ok((seq, hash, signature, there)): rusqlite::Result<(u64, [u8; 32], [u8; 64], Option<[u8; 32]>)> = read
+        else {
+            return Err(ChainError::Signature { series: stream.series(), seq: 0 }.into());
+        };
+        let signed = Head { seq, hash: Hash(hash) };
+        // Ops may have arrived since the last signed end of another kit's stream; its own end is always signed.
+        let older = verdict.heads.get(stream).is_some_and(|end| end.seq > seq) && there == Some(hash);
+        let key = keys.get(stream);
+        if !(older && key.is_some_and(|key| signed.verify(stream, key, &signature))) {
+            check.signed_head(*stream, signed, &signature)?;
+        }
         verdict.signed += 1;
     }
     Ok(())
-}
-
-fn signed_head(
-    row: &rusqlite::Row<'_>,
-    names: &BTreeMap<i64, StreamId>,
-    check: &ChainCheck,
-) -> Result<(), WalkError> {
-    let no: i64 = row.get(0)?;
-    let Some(stream) = names.get(&no) else {
-        return Err(WalkError::Fault(Fault::Row { row: no, detail: "a signed head names no stream".into() }));
-    };
-    let read = (|| Ok((row.get(1)?, row.get(2)?, row.get(3)?)))();
-    let Ok((seq, hash, signature)): rusqlite::Result<(u64, [u8; 32], [u8; 64])> = read else {
-        return Err(ChainError::Signature { series: stream.series(), seq: 0 }.into());
-    };
-    Ok(check.signed_head(*stream, Head { seq, hash: Hash(hash) }, &signature)?)
 }
 
 fn streams(connection: &Connection) -> Result<BTreeMap<i64, StreamId>, WalkError> {
@@ -294,7 +298,7 @@ fn black_box(connection: &Connection, directory: &Path, verdict: &mut Verdict) -
         return Ok(());
     }
     let failed = |detail: String| Fault::File { path: path.clone(), detail };
-    let file = BoxFile::open(&path).map_err(|error| failed(error.to_string()))?;
+    let file = BoxFile::look(&path).map_err(|error| failed(error.to_string()))?;
     let mut select = connection
         .prepare("SELECT hash FROM op WHERE stream = (SELECT no FROM stream WHERE id = ?1) AND seq = ?2")
         .map_err(|error| failed(error.to_string()))?;
