@@ -94,7 +94,8 @@ impl Author {
             stream,
             seq: head.seq + 1,
             prev: head.hash,
-            lamport: ledger.lamport + 1,
+            // A stranger's op may have carried the greatest depth there is; then the stream decides alone.
+            lamport: ledger.lamport.saturating_add(1),
             stamp: self.last_stamp,
             deps: deps(ledger, &stream),
             actor: context.actor,

@@ -5,13 +5,13 @@
 //! open (items, drawers, events), not with history: orders are loaded by id and let go again.
 //! Absent on purpose: rules about what may be done (`decide`), and storage.
 
-use crate::body::{Body, BodyError, OrganisationFounded, ReplicaAdmitted, Role};
+use crate::body::{Body, BodyError, OrganisationFounded, RefundUndone, ReplicaAdmitted, Role};
 use crate::codec::{Canonical, record, words};
 use crate::event::{Count, Event, Movement};
 use crate::id::{Hash, OpId, ReplicaKey, Space, StreamId};
-use crate::lattice::{self, Seen};
+use crate::lattice::{self, Register, Seen, Write};
 use crate::op::{Actor, Head, SealedOp};
-use crate::order::Order;
+use crate::order::{Order, Undo};
 use ed25519_dalek::{Signature, VerifyingKey};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -78,8 +78,8 @@ pub struct Ledger {
     pub floor_ms: u64,
     /// The organisation and the op that founded it.
     pub organisation: Option<(OpId, OrganisationFounded)>,
-    /// Replicas admitted, by key.
-    pub replicas: BTreeMap<ReplicaKey, String>,
+    /// Labels of the replicas admitted, by key; two kits may have admitted one replica under different labels.
+    pub replicas: BTreeMap<ReplicaKey, Register<String>>,
     /// Persons and their roles.
     pub persons: BTreeMap<OpId, BTreeSet<Role>>,
     /// Events by the op that opened them.
@@ -216,7 +216,9 @@ impl Ledger {
         let proven = VerifyingKey::from_bytes(&admitted.admitted_by)
             .is_ok_and(|key| key.verify_strict(&signed, &Signature::from_bytes(&admitted.proof)).is_ok());
         if proven && (by_organisation || by_replica) {
-            self.replicas.insert(admitted.replica, admitted.label);
+            let Some(Stream { seen, .. }) = self.streams.get(&op.op.stream) else { return };
+            let write = Write { lamport: op.op.lamport, op: op.id(), value: admitted.label };
+            self.replicas.entry(admitted.replica).or_default().set(seen, write);
         } else {
             self.anomaly(op, AnomalyKind::Proof, "the admission is not signed by the organisation or an admitted kit");
         }
@@ -239,7 +241,7 @@ impl Ledger {
                     item.edit(seen, op.op.lamport, op.id(), edit);
                 }
                 if let Some(value) = defined.import_mark {
-                    item.import_mark.set(seen, lattice::Write { lamport: op.op.lamport, op: op.id(), value });
+                    item.import_mark.set(seen, Write { lamport: op.op.lamport, op: op.id(), value });
                 }
             }
             Body::OrderPlaced(placed) => {
@@ -264,12 +266,7 @@ impl Ledger {
             }
             Body::RefundUndone(undone) => {
                 self.take_receipt(stream_id, undone.receipt);
-                let known = self.orders.get_mut(&undone.order).is_some_and(|order| order.add_undo(op.id(), &undone));
-                if known {
-                    self.changed.insert(undone.order);
-                } else {
-                    self.anomaly(op, AnomalyKind::Missing, "the refund is not known");
-                }
+                self.fold_undo(op, &undone);
             }
             Body::DrawerOpened(opened) => {
                 let drawer = event.drawers.entry(stream_id).or_default();
@@ -296,6 +293,28 @@ impl Ledger {
         let order_id = refunded.order;
         order.add_refund(op.id(), refunded, op.op.stamp);
         self.changed.insert(order_id);
+        self.weigh_refunds(order_id);
+    }
+
+    fn fold_undo(&mut self, op: &SealedOp, undone: &RefundUndone) {
+        let known = self.orders.get_mut(&undone.order).and_then(|order| order.add_undo(op.id(), undone));
+        match known {
+            None => return self.anomaly(op, AnomalyKind::Missing, "the refund is not known"),
+            Some(Undo::First) => {}
+            // Money moved twice. The anomaly is about the refund, so that it is the same whichever undo came first.
+            Some(Undo::Again) => self.contradict(undone.refund, AnomalyKind::Repeated, "the refund was undone twice"),
+        }
+        self.changed.insert(undone.order);
+        self.weigh_refunds(undone.order);
+    }
+
+    /// Whether more stands given back than was sold is a matter of the order as it is now, not of who came last.
+    fn weigh_refunds(&mut self, order: OpId) {
+        if self.orders.get(&order).is_some_and(Order::over_refunded) {
+            self.contradict(order, AnomalyKind::OverRefund, "more was given back than was sold");
+        } else {
+            self.anomalies.remove(&(order, number(AnomalyKind::OverRefund)));
+        }
     }
 
     fn take_receipt(&mut self, stream: StreamId, receipt: u64) {
@@ -305,8 +324,11 @@ impl Ledger {
     }
 
     fn anomaly(&mut self, op: &SealedOp, kind: AnomalyKind, detail: &str) {
-        let number = u16::from_bytes(&kind.to_bytes()).unwrap_or(u16::MAX);
-        self.anomalies.insert((op.id(), number), Anomaly { op: op.id(), kind, detail: detail.to_owned() });
+        self.contradict(op.id(), kind, detail);
+    }
+
+    fn contradict(&mut self, op: OpId, kind: AnomalyKind, detail: &str) {
+        self.anomalies.insert((op, number(kind)), Anomaly { op, kind, detail: detail.to_owned() });
     }
 
     /// Whether `actor` holds one of `roles`; the replica itself holds none.
@@ -356,4 +378,9 @@ impl Digest {
     pub fn finish(self) -> Hash {
         Hash(*self.hasher.finalize().as_bytes())
     }
+}
+
+/// The number of a kind of anomaly, as it is written.
+fn number(kind: AnomalyKind) -> u16 {
+    u16::from_bytes(&kind.to_bytes()).unwrap_or(u16::MAX)
 }

@@ -104,6 +104,15 @@ record! {
     }
 }
 
+/// Whether a refund was undone before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Undo {
+    /// It was not, or by the same op.
+    First,
+    /// By another op: two kits did it without knowing of each other.
+    Again,
+}
+
 /// What an order is now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OrderState {
@@ -132,8 +141,19 @@ impl OrderState {
 impl Order {
     /// Units of a line that were given back and not undone.
     pub fn refunded_quantity(&self, line: u32) -> u64 {
-        let counted = self.standing_refunds().flat_map(|refund| &refund.body.lines);
-        counted.filter(|part| part.line == line).map(|part| u64::from(part.quantity)).sum()
+        self.standing_parts(line).map(|part| u64::from(part.quantity)).sum()
+    }
+
+    /// Whether more units or money of it were given back than it had: two kits refunded it without knowing of each other.
+    pub fn over_refunded(&self) -> bool {
+        let over = |(at, line): (usize, &Line)| self.refunded_quantity(at as u32 + 1) > u64::from(line.quantity);
+        let back: i128 = self.standing_refunds().map(|refund| i128::from(refund.body.amount)).sum();
+        back > i128::from(self.placed.total) || self.placed.lines.iter().enumerate().any(over)
+    }
+
+    /// Parts of a line that were given back and not undone.
+    fn standing_parts(&self, line: u32) -> impl Iterator<Item = &RefundLine> {
+        self.standing_refunds().flat_map(|refund| &refund.body.lines).filter(move |part| part.line == line)
     }
 
     /// Refunds that were not undone.
@@ -158,16 +178,23 @@ impl Order {
         if whole { OrderState::Refunded } else { OrderState::PartRefunded }
     }
 
-    /// Money and tax given back for the next `quantity` units of `line`, so that all parts sum to the line.
+    /// Money and tax given back for the next `quantity` units of `line`, so that all parts sum to the line, whatever was
+    /// given back and undone before: each part tops up what stands to the share of all units given back by then.
     pub fn refund_part(&self, line: u32, quantity: u32) -> Result<RefundLine, MoneyError> {
         let sold = &self.placed.lines[line as usize - 1];
         let before = u32::try_from(self.refunded_quantity(line)).unwrap_or(u32::MAX);
-        let share = |amount: i64, units: u32| money::scaled(amount, units, sold.quantity);
-        let part = |amount: i64| -> Result<i64, MoneyError> {
-            money::add(share(amount, before.saturating_add(quantity))?, -share(amount, before)?)
+        let after = before.saturating_add(quantity);
+        let part = |whole: i64, of: fn(&RefundLine) -> i64| -> Result<i64, MoneyError> {
+            let mut standing = 0;
+            for part in self.standing_parts(line) {
+                standing = money::add(standing, of(part))?;
+            }
+            let share = money::scaled(whole, after, sold.quantity)?;
+            // Undoing a small part may leave more standing than the share; nothing is then taken back.
+            Ok(money::add(share, -standing)?.max(0))
         };
-        let amount = part(line_total(sold, self.placed.prices))?;
-        Ok(RefundLine { line, quantity, amount, tax: part(sold.tax)? })
+        let amount = part(line_total(sold, self.placed.prices), |part| part.amount)?;
+        Ok(RefundLine { line, quantity, amount, tax: part(sold.tax, |part| part.tax)? })
     }
 
     /// Folds a refund in; repetition changes nothing.
@@ -179,13 +206,15 @@ impl Order {
     }
 
     /// Folds an undo in. The first by op id counts where two kits undid the same refund.
-    pub fn add_undo(&mut self, undo_id: OpId, body: &RefundUndone) -> bool {
-        let Some(refund) = self.refunds.iter_mut().find(|refund| refund.refund_id == body.refund) else { return false };
+    /// `None` where the refund is not known.
+    pub fn add_undo(&mut self, undo_id: OpId, body: &RefundUndone) -> Option<Undo> {
+        let refund = self.refunds.iter_mut().find(|refund| refund.refund_id == body.refund)?;
+        let again = refund.undone.is_some_and(|known| known.0 != undo_id);
         refund.undone = match refund.undone {
             Some(known) if known.0 <= undo_id => Some(known),
             _ => Some((undo_id, body.receipt)),
         };
-        true
+        Some(if again { Undo::Again } else { Undo::First })
     }
 
     /// The order as its author saw it right after `op`.

@@ -84,6 +84,16 @@ pub enum Refusal {
         /// The limit.
         max: usize,
     },
+    /// A list is too long.
+    #[error("at most {max} {what} can be given at once, these are {found}")]
+    TooMany {
+        /// What it lists.
+        what: &'static str,
+        /// How many were given.
+        found: usize,
+        /// The limit.
+        max: usize,
+    },
     /// The item's price is fixed.
     #[error("the price of {0:?} is fixed; it was given one")]
     PriceFixed(String),
@@ -214,6 +224,7 @@ impl Refusal {
             Refusal::Quantity { .. } => "quantity",
             Refusal::StockChange(_) => "stock_change",
             Refusal::Lines { .. } => "lines",
+            Refusal::TooMany { .. } => "too_many",
             Refusal::PriceFixed(_) => "price_fixed",
             Refusal::PriceMissing(_) => "price_missing",
             Refusal::Discount(_) => "discount",
@@ -254,6 +265,7 @@ impl Refusal {
             Refusal::Amount { .. } | Refusal::Overflow => "Correct the amount.",
             Refusal::Quantity { .. } | Refusal::StockChange(_) => "Correct the quantity.",
             Refusal::Lines { .. } => "Put at least one item into the cart, or split the order.",
+            Refusal::TooMany { .. } => "Give fewer, or add up those of one kind.",
             Refusal::PriceFixed(_) => "Leave the price out, or give a discount with a reason.",
             Refusal::PriceMissing(_) => "Type its price.",
             Refusal::Discount(_) => "Correct the discount.",

@@ -7,7 +7,7 @@ use crate::body::{OrganisationFounded, Role};
 use crate::codec::{Canonical, DecodeError, Reader};
 use crate::event::Event;
 use crate::id::{OpId, ReplicaKey, Space, StreamId};
-use crate::lattice;
+use crate::lattice::{self, Register};
 use crate::ledger::{Anomaly, FOLD_VERSION, Ledger, Stream};
 use crate::op::Head;
 use std::collections::{BTreeMap, BTreeSet};
@@ -60,7 +60,7 @@ pub fn read(bytes: &[u8]) -> Result<Ledger, DecodeError> {
         lamport: u64::read(&mut input)?,
         floor_ms: u64::read(&mut input)?,
         organisation: Option::<(OpId, OrganisationFounded)>::read(&mut input)?,
-        replicas: BTreeMap::<ReplicaKey, String>::read(&mut input)?,
+        replicas: BTreeMap::<ReplicaKey, Register<String>>::read(&mut input)?,
         persons: BTreeMap::<OpId, BTreeSet<Role>>::read(&mut input)?,
         events: BTreeMap::<OpId, Event>::read(&mut input)?,
         anomalies: BTreeMap::<(OpId, u16), Anomaly>::read(&mut input)?,

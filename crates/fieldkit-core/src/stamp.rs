@@ -37,10 +37,12 @@ impl Stamp {
             return Stamp { physical_ms: wall_ms, counter: 0, quality };
         }
         // The clock stands still or went back: time is taken from the last stamp, and says so.
-        let quality = if wall_ms + 300_000 < self.physical_ms { ClockQuality::Unverified } else { quality };
+        let quality =
+            if wall_ms.saturating_add(300_000) < self.physical_ms { ClockQuality::Unverified } else { quality };
         match self.counter.checked_add(1) {
             Some(counter) => Stamp { physical_ms: self.physical_ms, counter, quality },
-            None => Stamp { physical_ms: self.physical_ms + 1, counter: 0, quality },
+            // A stranger's op may have carried the last millisecond there is; time then stands still, and the shop goes on.
+            None => Stamp { physical_ms: self.physical_ms.saturating_add(1), counter: 0, quality },
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Items, prices, stock and catalogue files.
 
-use super::{Place, amount, text};
+use super::{Place, amount, shown, text};
 use crate::author::Draft;
 use crate::body::{Body, CatalogueImported, Edit, ItemDefined, Limit, StockMoved, StockReason};
 use crate::event::{Event, Item};
@@ -13,6 +13,10 @@ use crate::refusal::Refusal;
 pub const STOCK_MAX: i64 = 1_000_000;
 /// Longest SKU.
 pub const SKU_LENGTH_MAX: usize = 64;
+/// Most fields set by one command, and most options of a variant.
+pub const EDITS_MAX: usize = 32;
+/// Most bytes of reasons and warnings that an import's answer keeps; half of what an op may be long.
+const ANSWER_BYTES_MAX: usize = crate::op::OP_BYTES_MAX / 2;
 /// Longest item name.
 pub const ITEM_NAME_LENGTH_MAX: usize = 200;
 
@@ -56,6 +60,9 @@ pub(super) fn add(ledger: &Ledger, new: &NewItem, place: &Place) -> Result<Vec<D
     if event.items.contains_key(&sku) {
         return Err(Refusal::SkuTaken(sku));
     }
+    if new.count.is_some_and(|count| count < 0) {
+        return Err(Refusal::StockChange(sku));
+    }
     let mut edits = checked(event, &new.edits)?;
     if !edits.iter().any(|edit| matches!(edit, Edit::Name(_))) {
         return Err(Refusal::Text { what: "the name", min: 1, max: ITEM_NAME_LENGTH_MAX });
@@ -77,7 +84,7 @@ pub(super) fn add(ledger: &Ledger, new: &NewItem, place: &Place) -> Result<Vec<D
 pub(super) fn change(ledger: &Ledger, sku: &str, edits: &[Edit], place: &Place) -> Result<Vec<Draft>, Refusal> {
     let (_, space, event) = place.open_event(ledger)?;
     if !event.items.contains_key(sku) {
-        return Err(Refusal::UnknownSku(sku.to_owned()));
+        return Err(Refusal::UnknownSku(shown(sku)));
     }
     let defined = ItemDefined { sku: sku.to_owned(), edits: checked(event, edits)?, import_mark: None };
     Ok(vec![Draft::new(space, Body::ItemDefined(defined)).answering()])
@@ -93,7 +100,7 @@ pub(super) fn move_stock(
 ) -> Result<Vec<Draft>, Refusal> {
     let (id, space, event) = place.open_event(ledger)?;
     if !event.items.contains_key(sku) {
-        return Err(Refusal::UnknownSku(sku.to_owned()));
+        return Err(Refusal::UnknownSku(shown(sku)));
     }
     let change = match change {
         StockChange::By(0) => return Err(Refusal::StockChange(sku.to_owned())),
@@ -122,9 +129,10 @@ pub(super) fn import(
         created: 0,
         changed: 0,
         unchanged: 0,
-        rejected: rejected.to_vec(),
-        warnings: warnings.to_vec(),
+        rejected: Vec::new(),
+        warnings: Vec::new(),
     };
+    keep_answer(&mut answer, rejected, warnings);
     let mut drafts = Vec::new();
     for row in rows {
         let known = event.items.get(&row.sku);
@@ -132,6 +140,7 @@ pub(super) fn import(
             answer.unchanged += 1;
             continue;
         }
+        let sku = text("the SKU", &row.sku, 1, SKU_LENGTH_MAX)?;
         let mut edits = checked(event, &row.edits)?;
         if known.is_some() {
             answer.changed += 1;
@@ -139,7 +148,7 @@ pub(super) fn import(
             answer.created += 1;
             complete(event, &mut edits, row.count.is_some());
         }
-        let defined = ItemDefined { sku: row.sku.clone(), edits, import_mark: Some(row.mark) };
+        let defined = ItemDefined { sku, edits, import_mark: Some(row.mark) };
         drafts.push(Draft::new(space.clone(), Body::ItemDefined(defined)));
         let pool = PoolId::of(&id, &row.sku);
         let untouched = event.orders == 0 && event.sold(pool) == 0;
@@ -176,14 +185,48 @@ fn checked(event: &Event, edits: &[Edit]) -> Result<Vec<Edit>, Refusal> {
             Edit::Name(name) => Edit::Name(text("the name", name, 1, ITEM_NAME_LENGTH_MAX)?),
             Edit::Price(price) => Edit::Price(amount("the price", *price)?),
             Edit::TaxRate(id) if event.tax_ppm(id).is_some() => Edit::TaxRate(id.clone()),
-            Edit::TaxRate(id) => return Err(Refusal::TaxRates(format!("this event has no tax rate {id:?}"))),
+            Edit::TaxRate(id) => {
+                return Err(Refusal::TaxRates(format!("this event has no tax rate {:?}", shown(id))));
+            }
+            Edit::Options(options) => Edit::Options(checked_options(options)?),
             Edit::Barcode(code) => Edit::Barcode(text("the barcode", code, 0, 64)?),
             Edit::Product(product) => Edit::Product(text("the product", product, 0, ITEM_NAME_LENGTH_MAX)?),
             Edit::Owner(owner) => Edit::Owner(text("the owner", owner, 0, 60)?),
             other => other.clone(),
         })
     };
+    if edits.len() > EDITS_MAX {
+        return Err(Refusal::TooMany { what: "changes of one item", found: edits.len(), max: EDITS_MAX });
+    }
     edits.iter().map(check).collect()
+}
+
+fn checked_options(options: &[(String, String)]) -> Result<Vec<(String, String)>, Refusal> {
+    if options.len() > EDITS_MAX {
+        return Err(Refusal::TooMany { what: "options", found: options.len(), max: EDITS_MAX });
+    }
+    let check = |(name, value): &(String, String)| {
+        let name = text("an option's name", name, 0, ITEM_NAME_LENGTH_MAX)?;
+        Ok((name, text("an option's value", value, 0, ITEM_NAME_LENGTH_MAX)?))
+    };
+    options.iter().map(check).collect()
+}
+
+/// Takes over rejected lines and warnings as far as an op can hold them, and says how many more there are.
+fn keep_answer(answer: &mut CatalogueImported, rejected: &[(u32, String)], warnings: &[String]) {
+    let mut room = ANSWER_BYTES_MAX;
+    let mut fits = |text: &String| {
+        // A number and a length take at most ten bytes each.
+        let left = room.checked_sub(text.len() + 20);
+        room = left.unwrap_or(0);
+        left.is_some()
+    };
+    answer.rejected.extend(rejected.iter().take_while(|(_, reason)| fits(reason)).cloned());
+    answer.warnings.extend(warnings.iter().take_while(|warning| fits(warning)).cloned());
+    let more = (rejected.len() - answer.rejected.len(), warnings.len() - answer.warnings.len());
+    if more != (0, 0) {
+        answer.warnings.push(format!("{} more rejected lines and {} more warnings are not listed", more.0, more.1));
+    }
 }
 
 /// Adds what an item must have and nobody said.

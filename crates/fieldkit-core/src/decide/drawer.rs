@@ -57,10 +57,12 @@ pub(super) fn count(ledger: &Ledger, counted: i64, note: &str, place: &Place) ->
         return Err(Refusal::VarianceNote { counted, expected });
     }
     let unit = Unit::Money(currency);
+    let taken = expected.checked_neg().ok_or(Refusal::Overflow)?;
+    let variance = expected.checked_sub(counted).ok_or(Refusal::Overflow)?;
     let postings = vec![
-        Posting { account: Account::CASH, unit, amount: -expected },
+        Posting { account: Account::CASH, unit, amount: taken },
         Posting { account: Account::CASH_MOVED, unit, amount: counted },
-        Posting { account: Account::CASH_VARIANCE, unit, amount: expected - counted },
+        Posting { account: Account::CASH_VARIANCE, unit, amount: variance },
     ];
     let body = Body::DrawerCounted(DrawerCounted { counted, expected, note });
     Ok(vec![Draft::new(space, body).moving(postings).answering()])

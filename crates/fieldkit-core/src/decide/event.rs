@@ -1,9 +1,9 @@
 //! Founding an organisation, opening and closing events.
 
-use super::{Place, text};
+use super::{Place, shown, text};
 use crate::author::Draft;
 use crate::body::{
-    Body, EventClosed, EventOpened, ItemDefined, OrganisationFounded, PersonAdded, Prices, ReplicaAdmitted, Role,
+    Body, Edit, EventClosed, EventOpened, ItemDefined, OrganisationFounded, PersonAdded, Prices, ReplicaAdmitted, Role,
     RoleGranted, Seller, TaxRate,
 };
 use crate::event::Event;
@@ -15,7 +15,9 @@ use chrono::{DateTime, Duration, TimeZone};
 
 /// Most tax rates of an event.
 pub const TAX_RATES_MAX: usize = 16;
-/// Most events of an organisation.
+/// The last moment of 9999-12-31, in milliseconds since 1970 UTC.
+const LAST_MOMENT_MS: i64 = 253_402_300_799_999;
+/// Longest name of an organisation, a kit or an event.
 pub const NAME_LENGTH_MAX: usize = 120;
 
 /// An event to be.
@@ -67,7 +69,7 @@ impl Founding {
             OrganisationFounded { name: text("the name", &self.name, 1, NAME_LENGTH_MAX)?, key: self.organisation_key };
         let admitted = ReplicaAdmitted {
             replica,
-            label: self.label.clone(),
+            label: text("the kit's name", &self.label, 1, NAME_LENGTH_MAX)?,
             admitted_by: self.organisation_key,
             proof: self.proof,
         };
@@ -87,14 +89,22 @@ impl Founding {
 /// Opens an event, with the catalogue of another where asked.
 pub(super) fn open(ledger: &Ledger, new: &NewEvent, place: &Place) -> Result<Vec<Draft>, Refusal> {
     let event = opened(ledger, new)?;
-    let training = event.training;
+    let (training, rates) = (event.training, event.tax_rates.clone());
     let mut drafts = vec![Draft::new(Space::ORGANISATION, Body::EventOpened(event)).answering()];
     let Some(source) = new.clone_from.and_then(|id| ledger.events.get(&id)) else { return Ok(drafts) };
     let stream = StreamId::of(&place.replica, &Space::ORGANISATION);
-    let id = OpId { stream, seq: ledger.head(&stream).seq + 1 };
+    let head = ledger.head(&stream).seq;
+    // A stream's first op opens it, so the event of a kit that never wrote here comes second.
+    let id = OpId { stream, seq: if head == 0 { 2 } else { head + 1 } };
     let space = if training { Space::Training(id) } else { Space::Event(id) };
     for (sku, item) in &source.items {
-        let defined = ItemDefined { sku: sku.clone(), edits: super::catalogue::edits_of(item), import_mark: None };
+        let mut edits = super::catalogue::edits_of(item);
+        // A rate that the new event does not have becomes its default.
+        edits.retain(|edit| !matches!(edit, Edit::TaxRate(id) if rates.iter().all(|rate| rate.id != *id)));
+        if !edits.iter().any(|edit| matches!(edit, Edit::TaxRate(_))) {
+            edits.extend(rates.first().map(|rate| Edit::TaxRate(rate.id.clone())));
+        }
+        let defined = ItemDefined { sku: sku.clone(), edits, import_mark: None };
         drafts.push(Draft::new(space.clone(), Body::ItemDefined(defined)));
     }
     Ok(drafts)
@@ -109,14 +119,17 @@ pub(super) fn close(ledger: &Ledger, place: &Place) -> Result<Vec<Draft>, Refusa
 fn opened(ledger: &Ledger, new: &NewEvent) -> Result<EventOpened, Refusal> {
     let name = text("the event's name", &new.name, 1, NAME_LENGTH_MAX)?;
     if new.zone.parse::<chrono_tz::Tz>().is_err() {
-        return Err(Refusal::Zone(new.zone.clone()));
+        return Err(Refusal::Zone(shown(&new.zone)));
     }
-    let currency = Currency::from_code(&new.currency).ok_or_else(|| Refusal::UnknownCurrency(new.currency.clone()))?;
+    let currency = Currency::from_code(&new.currency).ok_or_else(|| Refusal::UnknownCurrency(shown(&new.currency)))?;
     if new.day_cutover_minutes >= 24 * 60 {
         return Err(Refusal::Amount { what: "the day's cut-over in minutes" });
     }
-    if let Some(source) = new.clone_from.filter(|id| !ledger.events.contains_key(id)) {
-        return Err(Refusal::UnknownEvent(source.text()));
+    if let Some(id) = new.clone_from {
+        let source = ledger.events.get(&id).ok_or_else(|| Refusal::UnknownEvent(id.text()))?;
+        if source.opened.currency != currency {
+            return Err(Refusal::WrongCurrency { event: currency, given: source.opened.currency.code().to_owned() });
+        }
     }
     let seller = Seller {
         name: text("the seller's name", &new.seller.name, 0, 200)?,
@@ -161,7 +174,9 @@ fn tax_rates(given: &[TaxRate]) -> Result<Vec<TaxRate>, Refusal> {
 /// The business day of a moment, in days since 1970-01-01: the local date after the event's cut-over is taken off.
 pub fn business_day(event: &Event, at_ms: u64) -> i64 {
     let zone: chrono_tz::Tz = event.opened.zone.parse().unwrap_or(chrono_tz::UTC);
-    let at = DateTime::from_timestamp_millis(i64::try_from(at_ms).unwrap_or(0)).unwrap_or_default();
+    // Later moments count as the last day of the year 9999, well before the calendar library ends.
+    let at_ms = i64::try_from(at_ms).unwrap_or(i64::MAX).min(LAST_MOMENT_MS);
+    let at = DateTime::from_timestamp_millis(at_ms).unwrap_or_default();
     let local = zone.from_utc_datetime(&at.naive_utc()).naive_local();
     let day = (local - Duration::minutes(i64::from(event.opened.day_cutover_minutes))).date();
     day.signed_duration_since(chrono::NaiveDate::default()).num_days()

@@ -2,13 +2,15 @@
 
 use super::{Place, next_receipt, text};
 use crate::author::{Context, Draft};
-use crate::body::{Body, OrderRefunded, RefundKind, RefundLine, RefundUndone};
+use crate::body::{Body, Limit, Line, OrderRefunded, RefundKind, RefundLine, RefundUndone};
+use crate::event::{Event, Item};
 use crate::id::{OpId, PoolId};
 use crate::ledger::Ledger;
-use crate::money;
+use crate::money::{self, MoneyError};
 use crate::op::{Account, Posting, Unit};
 use crate::order::Order;
 use crate::refusal::Refusal;
+use std::collections::BTreeMap;
 
 /// Gives goods and money back, also after the event is closed.
 pub(super) fn refund(
@@ -73,9 +75,12 @@ pub(super) fn undo(
         receipt: next_receipt(ledger, &place, &space),
         business_day: super::business_day(event, context.wall_ms),
     };
-    let mut postings = postings(order, &refund.body.lines, refund.body.restock);
+    let mut postings = postings(order, &refund.body.lines, refund.body.restock).map_err(|_| Refusal::Overflow)?;
     for posting in &mut postings {
         posting.amount = -posting.amount;
+    }
+    if refund.body.restock {
+        still_here(event, order, &refund.body.lines)?;
     }
     Ok(vec![Draft::new(space, Body::RefundUndone(body)).moving(postings).answering()])
 }
@@ -87,8 +92,7 @@ fn known(ledger: &Ledger, order: OpId) -> Result<&Order, Refusal> {
 fn asked_parts(order: &Order, asked: &[(u32, u32)]) -> Result<Vec<RefundLine>, Refusal> {
     let mut parts: Vec<RefundLine> = Vec::new();
     for (line, quantity) in asked {
-        let known = (*line as usize).checked_sub(1).and_then(|at| order.placed.lines.get(at));
-        let sold = known.ok_or(Refusal::UnknownLine(*line))?;
+        let sold = self::line(order, *line).ok_or(Refusal::UnknownLine(*line))?;
         let left = u64::from(sold.quantity).saturating_sub(order.refunded_quantity(*line));
         let repeated = parts.iter().any(|part| part.line == *line);
         if *quantity == 0 || repeated || u64::from(*quantity) > left {
@@ -128,7 +132,7 @@ fn write(
     for line in &lines {
         amount = money::add(amount, line.amount).map_err(|_| Refusal::Overflow)?;
     }
-    let postings = postings(order, &lines, restock);
+    let postings = postings(order, &lines, restock).map_err(|_| Refusal::Overflow)?;
     let body = OrderRefunded {
         order: order.order_id,
         kind,
@@ -142,22 +146,48 @@ fn write(
     Ok(vec![Draft::new(space, Body::OrderRefunded(body)).moving(postings).answering()])
 }
 
-fn postings(order: &Order, parts: &[RefundLine], restock: bool) -> Vec<Posting> {
+/// Limited goods that came back may have been sold since; then the refund stands.
+fn still_here(event: &Event, order: &Order, parts: &[RefundLine]) -> Result<(), Refusal> {
+    let mut wanted: BTreeMap<&str, i64> = BTreeMap::new();
+    for part in parts {
+        let Some(line) = line(order, part.line) else { continue };
+        *wanted.entry(&line.sku).or_default() += i64::from(part.quantity);
+    }
+    for (sku, wanted) in wanted {
+        let here = event.here(PoolId::of(&order.event, sku));
+        let limit = event.items.get(sku).map_or(Limit::Soft, Item::limit);
+        if limit == Limit::Hard && here < wanted {
+            return Err(Refusal::SoldOut { sku: sku.to_owned(), here: here.max(0), wanted });
+        }
+    }
+    Ok(())
+}
+
+/// Line `number` of an order, counted from 1.
+fn line(order: &Order, number: u32) -> Option<&Line> {
+    order.placed.lines.get((number as usize).checked_sub(1)?)
+}
+
+fn postings(order: &Order, parts: &[RefundLine], restock: bool) -> Result<Vec<Posting>, MoneyError> {
     let unit = Unit::Money(order.placed.currency);
-    let amount: i64 = parts.iter().map(|part| part.amount).sum();
-    let tax: i64 = parts.iter().map(|part| part.tax).sum();
+    let mut amount = 0;
+    let mut tax = 0;
+    for part in parts {
+        amount = money::add(amount, part.amount)?;
+        tax = money::add(tax, part.tax)?;
+    }
     let mut postings = vec![
         Posting { account: Account::CASH, unit, amount: -amount },
-        Posting { account: Account::SALES, unit, amount: amount - tax },
+        Posting { account: Account::SALES, unit, amount: money::add(amount, -tax)? },
         Posting { account: Account::TAX, unit, amount: tax },
     ];
     let back = if restock { Account::STOCK } else { Account::WRITTEN_OFF };
     for part in parts {
-        let Some(line) = order.placed.lines.get(part.line as usize - 1) else { continue };
+        let Some(line) = line(order, part.line) else { continue };
         let unit = Unit::Pool(PoolId::of(&order.event, &line.sku));
         let quantity = i64::from(part.quantity);
         postings.push(Posting { account: back, unit, amount: quantity });
         postings.push(Posting { account: Account::SOLD, unit, amount: -quantity });
     }
-    postings
+    Ok(postings)
 }

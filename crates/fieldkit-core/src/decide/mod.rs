@@ -217,6 +217,12 @@ fn text(what: &'static str, given: &str, min: usize, max: usize) -> Result<Strin
     }
 }
 
+/// A text from outside as a refusal repeats it: its first 64 characters, so that the op that records the refusal stays
+/// short whatever was sent.
+fn shown(given: &str) -> String {
+    given.chars().take(64).collect()
+}
+
 /// An amount from outside.
 fn amount(what: &'static str, given: i64) -> Result<i64, Refusal> {
     if (0..=crate::money::AMOUNT_MAX).contains(&given) { Ok(given) } else { Err(Refusal::Amount { what }) }

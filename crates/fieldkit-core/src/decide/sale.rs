@@ -1,6 +1,6 @@
 //! Selling.
 
-use super::{Place, amount, next_receipt, space_of, text};
+use super::{Place, amount, next_receipt, shown, space_of, text};
 use crate::author::{Context, Draft};
 use crate::body::{Body, CashTender, Fiscal, Limit, Line, OrderPlaced, Prices, Source, Tender};
 use crate::event::Event;
@@ -14,6 +14,8 @@ use std::collections::BTreeMap;
 
 /// Most lines of an order.
 pub const LINES_MAX: usize = 500;
+/// Most tenders of an order.
+pub const TENDERS_MAX: usize = 20;
 /// Most units of a line.
 pub const QUANTITY_MAX: u32 = 100_000;
 
@@ -113,7 +115,7 @@ pub(super) fn place(
 
 fn line(event: &Event, asked: &LineRequest) -> Result<Line, Refusal> {
     let sku = &asked.sku;
-    let item = event.items.get(sku).ok_or_else(|| Refusal::UnknownSku(sku.clone()))?;
+    let item = event.items.get(sku).ok_or_else(|| Refusal::UnknownSku(shown(sku)))?;
     if item.offered.value() == Some(&false) {
         return Err(Refusal::NotOffered(sku.clone()));
     }
@@ -160,7 +162,7 @@ fn reason(of: &str, discount: i64, given: &str) -> Result<String, Refusal> {
 fn check_expected(request: &OrderRequest, total: i64, currency: Currency) -> Result<(), Refusal> {
     let Some((expected, code)) = &request.expected_total else { return Ok(()) };
     if code != currency.code() {
-        return Err(Refusal::WrongCurrency { event: currency, given: code.clone() });
+        return Err(Refusal::WrongCurrency { event: currency, given: shown(code) });
     }
     if *expected != total {
         let total = Money::new(total, currency);
@@ -170,12 +172,15 @@ fn check_expected(request: &OrderRequest, total: i64, currency: Currency) -> Res
 }
 
 fn tenders(request: &OrderRequest, total: i64, currency: Currency) -> Result<(Vec<Tender>, i64), Refusal> {
+    if request.tenders.len() > TENDERS_MAX {
+        return Err(Refusal::TooMany { what: "tenders", found: request.tenders.len(), max: TENDERS_MAX });
+    }
     let mut tendered = 0;
     let mut tenders = Vec::new();
     for offered in &request.tenders {
         let TenderRequest::Cash { minor, currency: code } = offered;
         if code != currency.code() {
-            return Err(Refusal::WrongCurrency { event: currency, given: code.clone() });
+            return Err(Refusal::WrongCurrency { event: currency, given: shown(code) });
         }
         amount("a tender", *minor)?;
         tendered = money::add(tendered, *minor).map_err(|_| Refusal::Overflow)?;
