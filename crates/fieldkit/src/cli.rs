@@ -1,0 +1,399 @@
+//! The command line: every command, its options, its help with examples.
+//!
+//! Promises: names and options of the contract in `docs/reference/cli.md` stay; data goes to stdout, talk to stderr.
+//! Absent on purpose: what commands do (`commands`).
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::path::PathBuf;
+
+/// Run a stall: sell, count, reconcile — with no network, no account, no hardware.
+#[derive(Debug, Parser)]
+#[command(name = "fieldkit", version, arg_required_else_help = true, disable_help_subcommand = true)]
+#[command(after_help = "Try it in one command:  fieldkit demo
+Exit codes: 0 fine, 1 failed or refused, 2 usage, 3 discrepancies found, 4 outcome unknown (do not repeat with a new key)")]
+pub struct Cli {
+    /// Options of every command.
+    #[command(flatten)]
+    pub common: Common,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Options of every command.
+#[derive(Debug, Clone, Args)]
+pub struct Common {
+    /// Keep everything in this directory
+    ///
+    /// Default: $XDG_DATA_HOME/fieldkit, else ~/.local/share/fieldkit.
+    #[arg(long, global = true, env = "FIELDKIT_DATA", value_name = "DIR")]
+    pub data: Option<PathBuf>,
+    /// Print one JSON document on stdout
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// Keep a second copy of every sale here: a stick or a second disk, or `off`
+    #[arg(long, global = true, env = "FIELDKIT_BLACK_BOX", value_name = "DIR|off")]
+    pub black_box: Option<String>,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Start a stall with example goods, to try everything
+    #[command(after_help = "Example:\n  fieldkit demo\n  fieldkit demo --listen 127.0.0.1:9000")]
+    Demo(Demo),
+    /// Make the organisation, this kit and a first event
+    #[command(after_help = "Example:\n  fieldkit init --name \"Corner Stall\" --currency EUR --tax 190000")]
+    Init(Init),
+    /// Open the till and serve until stopped
+    #[command(after_help = "Example:\n  fieldkit up --listen 127.0.0.1:8080")]
+    Up(Up),
+    /// Create, choose, close or list events
+    #[command(subcommand)]
+    Event(Event),
+    /// Take over a catalogue file, or add and change items
+    #[command(subcommand)]
+    Catalog(Catalog),
+    /// List items with price and stock, or change the stock of one
+    #[command(after_help = "Examples:\n  fieldkit stock\n  fieldkit stock --set MUG=12 --reason counted\n  fieldkit stock --change MUG=-1 --reason damaged")]
+    Stock(Stock),
+    /// Sell
+    #[command(after_help = "Examples:\n  fieldkit sell --line MUG=2 --tender cash=20.00\n  fieldkit sell --line MUG=1 --line TEE-M=1 --discount 10% --discount-reason friend --tender cash=40")]
+    Sell(Sell),
+    /// List orders, or show one
+    #[command(after_help = "Examples:\n  fieldkit orders\n  fieldkit orders 17")]
+    Orders(Orders),
+    /// Give goods and money back, void an order, or undo either
+    #[command(after_help = "Examples:\n  fieldkit refund --order 17 --reason \"wrong size\"\n  fieldkit refund --order 17 --line 1=1 --reason damaged --no-restock\n  fieldkit refund --order 17 --void --reason mistyped\n  fieldkit refund --undo REFUND_ID")]
+    Refund(Refund),
+    /// Open or count the drawer, put cash in or take it out
+    #[command(subcommand)]
+    Cash(Cash),
+    /// Say how the kit is: event, durability, devices, clock
+    Status(Status),
+    /// Check every op, every chain, every head; or a receipt
+    #[command(after_help = "Examples:\n  fieldkit verify\n  fieldkit verify /media/stick/copy\n  fieldkit verify --receipt 'TOKEN' --key kit.json")]
+    Verify(Verify),
+    /// Show public keys, or check the recovery words
+    Keys(Keys),
+    /// Print shell completions
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+    /// Write man pages into a directory
+    Man {
+        /// The directory
+        dir: PathBuf,
+    },
+}
+
+/// `demo`
+#[derive(Debug, Args)]
+pub struct Demo {
+    /// Serve here; the next free port is taken where this one is not
+    #[arg(long, default_value = "127.0.0.1:8080", value_name = "HOST:PORT")]
+    pub listen: String,
+    /// Do not open a browser
+    #[arg(long)]
+    pub no_open: bool,
+    /// Forget an earlier demo first
+    #[arg(long)]
+    pub fresh: bool,
+}
+
+/// `init`
+#[derive(Debug, Args)]
+pub struct Init {
+    /// What the stall is called
+    #[arg(long)]
+    pub name: String,
+    /// ISO 4217 currency of the first event
+    #[arg(long, default_value = "EUR")]
+    pub currency: String,
+    /// What the kit is called
+    #[arg(long, default_value = "kit 1")]
+    pub label: String,
+    /// Name of the first event; default: the stall's name
+    #[arg(long)]
+    pub event: Option<String>,
+    /// Configuration file to use as this kit's kit.toml
+    #[arg(long, value_name = "FILE")]
+    pub kit: Option<PathBuf>,
+    /// Settings of the event
+    #[command(flatten)]
+    pub settings: EventSettings,
+}
+
+/// What an event needs to know.
+#[derive(Debug, Clone, Args)]
+pub struct EventSettings {
+    /// IANA time zone; default: the machine's
+    #[arg(long)]
+    pub zone: Option<String>,
+    /// When a business day begins
+    #[arg(long, default_value = "04:00", value_name = "HH:MM")]
+    pub day_cutover: String,
+    /// Seller's name on receipts
+    #[arg(long, default_value = "")]
+    pub seller: String,
+    /// Seller's address on receipts
+    #[arg(long, default_value = "")]
+    pub address: String,
+    /// Seller's tax number on receipts
+    #[arg(long, default_value = "")]
+    pub tax_id: String,
+    /// A tax rate, the default first: PPM or ID=PPM or ID=PPM=NAME (19 % is 190000)
+    #[arg(long = "tax", value_name = "RATE")]
+    pub taxes: Vec<String>,
+    /// Whether prices contain tax
+    #[arg(long, value_enum, default_value = "inclusive")]
+    pub prices: PricesArg,
+    /// For practice only: its own series, never in real totals
+    #[arg(long)]
+    pub training: bool,
+}
+
+/// Whether prices contain tax.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub enum PricesArg {
+    /// Prices contain tax.
+    Inclusive,
+    /// Tax comes on top.
+    Exclusive,
+}
+
+/// `up`
+#[derive(Debug, Args)]
+pub struct Up {
+    /// Serve the till here (loopback only)
+    #[arg(long, env = "FIELDKIT_LISTEN", default_value = "127.0.0.1:8080", value_name = "HOST:PORT")]
+    pub listen: String,
+    /// Attach a device: ROLE=URL
+    #[arg(long = "device", value_name = "ROLE=URL")]
+    pub devices: Vec<String>,
+    /// Serve without the till page, API only
+    #[arg(long)]
+    pub api_only: bool,
+}
+
+/// `event`
+#[derive(Debug, Subcommand)]
+pub enum Event {
+    /// Create an event; sales go to it from now on
+    #[command(after_help = "Example:\n  fieldkit event create --name \"Winter market\" --zone Europe/Berlin --tax standard=190000 --clone")]
+    Create {
+        /// What it is called
+        #[arg(long)]
+        name: String,
+        /// ISO 4217 currency; default: the current event's
+        #[arg(long)]
+        currency: Option<String>,
+        /// Begin with the catalogue of the current event, or of EVENT
+        #[arg(long, value_name = "EVENT", num_args = 0..=1, default_missing_value = "")]
+        clone: Option<String>,
+        /// Settings
+        #[command(flatten)]
+        settings: EventSettings,
+    },
+    /// Let sales go to an open event
+    Open {
+        /// Its id
+        event: String,
+    },
+    /// Close an event; default: the current one
+    Close {
+        /// Its id
+        event: Option<String>,
+    },
+    /// List events
+    List,
+}
+
+/// `catalog`
+#[derive(Debug, Subcommand)]
+pub enum Catalog {
+    /// Take over a Shopify product CSV
+    #[command(after_help = "Example:\n  fieldkit catalog import products.csv")]
+    Import {
+        /// The file
+        file: PathBuf,
+    },
+    /// Add an item or change one
+    #[command(after_help = "Examples:\n  fieldkit catalog set MUG --name Mug --price 12.50 --count 20\n  fieldkit catalog set MUG --price 11")]
+    Set {
+        /// Its SKU
+        sku: String,
+        /// Its name
+        #[arg(long)]
+        name: Option<String>,
+        /// Its price, such as 12.50
+        #[arg(long)]
+        price: Option<String>,
+        /// Its tax rate's id
+        #[arg(long)]
+        tax_rate: Option<String>,
+        /// Its barcode
+        #[arg(long)]
+        barcode: Option<String>,
+        /// Type the price at the till
+        #[arg(long)]
+        open_price: Option<bool>,
+        /// Units at hand, for a new item
+        #[arg(long)]
+        count: Option<i64>,
+    },
+}
+
+/// `stock`
+#[derive(Debug, Args)]
+pub struct Stock {
+    /// Set the count of an item: SKU=COUNT
+    #[arg(long, value_name = "SKU=COUNT", conflicts_with = "change")]
+    pub set: Option<String>,
+    /// Change the stock of an item: SKU=+N or SKU=-N
+    #[arg(long, value_name = "SKU=±N", allow_hyphen_values = true)]
+    pub change: Option<String>,
+    /// Why: delivered, counted, found, damaged, lost
+    #[arg(long, default_value = "counted")]
+    pub reason: String,
+    /// Repeat safely with this key
+    #[arg(long)]
+    pub idempotency_key: Option<String>,
+}
+
+/// `sell`
+#[derive(Debug, Args)]
+pub struct Sell {
+    /// A line: SKU=QUANTITY
+    #[arg(long = "line", value_name = "SKU=QTY", required = true)]
+    pub lines: Vec<String>,
+    /// Price of an open-price item: SKU=AMOUNT
+    #[arg(long = "price", value_name = "SKU=AMOUNT")]
+    pub prices: Vec<String>,
+    /// Discount on a line: SKU=AMOUNT or SKU=PERCENT%
+    #[arg(long = "line-discount", value_name = "SKU=AMOUNT|%")]
+    pub line_discounts: Vec<String>,
+    /// Discount on the order: AMOUNT or PERCENT%
+    #[arg(long, value_name = "AMOUNT|%")]
+    pub discount: Option<String>,
+    /// Why there is a discount
+    #[arg(long, default_value = "")]
+    pub discount_reason: String,
+    /// What the buyer gives: cash=AMOUNT
+    #[arg(long = "tender", value_name = "KIND=AMOUNT", required = true)]
+    pub tenders: Vec<String>,
+    /// Place of sale
+    #[arg(long, default_value = "cli")]
+    pub till: String,
+    /// Campaign that brought the buyer
+    #[arg(long, default_value = "")]
+    pub campaign: String,
+    /// Repeat safely with this key
+    #[arg(long)]
+    pub idempotency_key: Option<String>,
+}
+
+/// `orders`
+#[derive(Debug, Args)]
+pub struct Orders {
+    /// One order: its id or receipt number
+    pub order: Option<String>,
+    /// At most so many
+    #[arg(long, default_value_t = 100_000)]
+    pub limit: u32,
+}
+
+/// `refund`
+#[derive(Debug, Args)]
+pub struct Refund {
+    /// The order: its id or receipt number
+    #[arg(long, required_unless_present = "undo")]
+    pub order: Option<String>,
+    /// What comes back: LINE=QUANTITY; default: all that is left
+    #[arg(long = "line", value_name = "LINE=QTY")]
+    pub lines: Vec<String>,
+    /// Why
+    #[arg(long, default_value = "")]
+    pub reason: String,
+    /// Do not put the units back on sale
+    #[arg(long)]
+    pub no_restock: bool,
+    /// Void the whole order instead
+    #[arg(long, conflicts_with = "lines")]
+    pub void: bool,
+    /// Undo this refund or void
+    #[arg(long, value_name = "REFUND", conflicts_with_all = ["order", "lines", "void"])]
+    pub undo: Option<String>,
+    /// Repeat safely with this key
+    #[arg(long)]
+    pub idempotency_key: Option<String>,
+}
+
+/// `cash`
+#[derive(Debug, Subcommand)]
+pub enum Cash {
+    /// Open the drawer with its opening cash
+    Open {
+        /// Amount, such as 100.00
+        amount: String,
+    },
+    /// Count the drawer and end its session
+    Count {
+        /// Amount found
+        amount: String,
+        /// A word on a difference
+        #[arg(long, default_value = "")]
+        note: String,
+    },
+    /// Put cash in
+    In {
+        /// Amount
+        amount: String,
+        /// Why
+        #[arg(long)]
+        reason: String,
+    },
+    /// Take cash out
+    Out {
+        /// Amount
+        amount: String,
+        /// Why
+        #[arg(long)]
+        reason: String,
+    },
+    /// Show the drawer
+    Show,
+}
+
+/// `status`
+#[derive(Debug, Args)]
+pub struct Status {
+    /// Check the mark of the last printed or shown receipt, such as 52-Q4TM
+    #[arg(long, value_name = "MARK")]
+    pub slip: Option<String>,
+}
+
+/// `verify`
+#[derive(Debug, Args)]
+pub struct Verify {
+    /// A data directory; default: --data
+    pub dir: Option<PathBuf>,
+    /// A receipt's token instead: the text inside its QR
+    #[arg(long, requires = "key")]
+    pub receipt: Option<String>,
+    /// File with the kit's public key (`fieldkit keys --public --json`)
+    #[arg(long, value_name = "FILE")]
+    pub key: Option<PathBuf>,
+}
+
+/// `keys`
+#[derive(Debug, Args)]
+pub struct Keys {
+    /// Print the public keys that verify receipts and claims
+    #[arg(long)]
+    pub public: bool,
+    /// Check recovery words read from standard input
+    #[arg(long)]
+    pub check_words: bool,
+}

@@ -1,0 +1,123 @@
+//! `catalog` and `stock`.
+
+use super::{Session, Usage, amount, given, key, pair, segment};
+use crate::cli::{Catalog, Stock};
+use crate::say::{self, Exit};
+use anyhow::{Context, Result};
+use hyper::Method;
+use serde_json::{Value, json};
+
+/// `catalog`
+pub async fn run(session: &Session, command: Catalog) -> Result<Exit> {
+    match command {
+        Catalog::Import { file } => import(session, &file).await,
+        Catalog::Set { .. } => set(session, command).await,
+    }
+}
+
+async fn import(session: &Session, file: &std::path::Path) -> Result<Exit> {
+    let bytes = std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
+    let name = file.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    let dir = file.canonicalize().ok().and_then(|path| path.parent().map(|dir| dir.display().to_string()));
+    let path = match dir {
+        Some(dir) => format!("/api/v1/catalog/import?name={}&pictures={}", segment(&name), segment(&dir)),
+        None => format!("/api/v1/catalog/import?name={}", segment(&name)),
+    };
+    let key = key(&None)?;
+    let reply = session.client.write_bytes(Method::POST, &path, &key, "text/csv", bytes).await?;
+    if !reply.status.is_success() {
+        return Ok(say::problem(&reply.body, session.json));
+    }
+    let answer = reply.body;
+    if session.json {
+        say::json(&answer);
+        return Ok(Exit::Fine);
+    }
+    let count = |name: &str| say::text(&answer, name);
+    say::line(&format!("{} created, {} changed, {} unchanged", count("created"), count("changed"), count("unchanged")));
+    for rejected in answer["rejected"].as_array().into_iter().flatten() {
+        say::talk(&format!("rejected: line {}: {}", say::text(rejected, "line"), say::text(rejected, "reason")));
+    }
+    for warning in answer["warnings"].as_array().into_iter().flatten() {
+        say::talk(&format!("warning: {}", warning.as_str().unwrap_or_default()));
+    }
+    Ok(Exit::Fine)
+}
+
+async fn set(session: &Session, command: Catalog) -> Result<Exit> {
+    let Catalog::Set { sku, name, price, tax_rate, barcode, open_price, count } = command else {
+        return Ok(Exit::Usage);
+    };
+    let currency = given!(session.currency().await?);
+    let items = given!(session.get("/api/v1/items").await?);
+    let known = items.as_array().is_some_and(|items| items.iter().any(|item| item["sku"] == sku.as_str()));
+    let mut body = json!({});
+    let mut put = |field: &str, value: Option<Value>| {
+        if let Some(value) = value {
+            body[field] = value;
+        }
+    };
+    put("name", name.map(Value::from));
+    put("tax_rate", tax_rate.map(Value::from));
+    put("barcode", barcode.map(Value::from));
+    put("open_price", open_price.map(Value::from));
+    if let Some(price) = price {
+        put("price", Some(json!({"minor": amount(&price, currency)?, "currency": currency.code()})));
+    }
+    let key = key(&None)?;
+    let item = if known {
+        if count.is_some() {
+            return Err(Usage("the count of an item in the catalogue is changed with `fieldkit stock --set`".into()).into());
+        }
+        let path = format!("/api/v1/items/{}", segment(&sku));
+        given!(session.write(Method::PATCH, &path, &key, &body).await?)
+    } else {
+        put("sku", Some(Value::from(sku)));
+        put("count", count.map(Value::from));
+        given!(session.write(Method::POST, "/api/v1/items", &key, &body).await?)
+    };
+    print(session, &Value::Array(vec![item.clone()]), &item);
+    Ok(Exit::Fine)
+}
+
+/// `stock`
+pub async fn stock(session: &Session, options: Stock) -> Result<Exit> {
+    let (sku, change) = match (&options.set, &options.change) {
+        (None, None) => {
+            let items = given!(session.get("/api/v1/items").await?);
+            print(session, &items, &items);
+            return Ok(Exit::Fine);
+        }
+        (Some(set), _) => {
+            let (sku, count) = pair(set, "SKU=COUNT")?;
+            (sku, json!({"count": whole(count)?, "reason": options.reason}))
+        }
+        (None, Some(change)) => {
+            let (sku, by) = pair(change, "SKU=+N or SKU=-N")?;
+            (sku, json!({"change": whole(by.trim_start_matches('+'))?, "reason": options.reason}))
+        }
+    };
+    let key = key(&options.idempotency_key)?;
+    let path = format!("/api/v1/stock/{}", segment(sku));
+    let item = given!(session.write(Method::POST, &path, &key, &change).await?);
+    print(session, &Value::Array(vec![item.clone()]), &item);
+    Ok(Exit::Fine)
+}
+
+fn whole(text: &str) -> Result<i64> {
+    text.parse().map_err(|_| Usage(format!("{text:?} is not a whole number of units")).into())
+}
+
+fn print(session: &Session, items: &Value, document: &Value) {
+    if session.json {
+        return say::json(document);
+    }
+    let row = |item: &Value| {
+        let name = say::text(item, "name");
+        let counted = item["limit"] != "uncounted";
+        let here = if counted { say::text(item, "here") } else { "–".to_owned() };
+        vec![say::text(item, "sku"), name, say::money(&item["price"]), here, say::text(item, "sold")]
+    };
+    let rows: Vec<Vec<String>> = items.as_array().into_iter().flatten().map(row).collect();
+    say::table(&["sku", "name", "price", "here", "sold"], &[2, 3, 4], &rows);
+}

@@ -1,0 +1,149 @@
+//! `event`.
+
+use super::{Session, Usage, given, key, pair, segment};
+use crate::cli::{Event, EventSettings, PricesArg};
+use crate::say::{self, Exit};
+use anyhow::{Context, Result};
+use fieldkit_core::body::{Prices, Seller, TaxRate};
+use fieldkit_core::decide::NewEvent;
+use hyper::Method;
+use serde_json::{Value, json};
+
+/// `event`
+pub async fn run(session: &Session, command: Event) -> Result<Exit> {
+    match command {
+        Event::Create { name, currency, clone, settings } => create(session, name, currency, clone, settings).await,
+        Event::Open { event } => change(session, &event, "open").await,
+        Event::Close { event } => {
+            let event = match event {
+                Some(event) => event,
+                None => say::text(&given!(session.get("/api/v1/status").await?), "event"),
+            };
+            change(session, &event, "close").await
+        }
+        Event::List => {
+            let events = given!(session.get("/api/v1/events").await?);
+            if session.json {
+                say::json(&events);
+                return Ok(Exit::Fine);
+            }
+            let row = |event: &Value| {
+                ["event_id", "name", "state", "currency", "zone"].map(|name| say::text(event, name)).to_vec()
+            };
+            let rows: Vec<Vec<String>> = events.as_array().into_iter().flatten().map(row).collect();
+            say::table(&["event", "name", "state", "currency", "zone"], &[], &rows);
+            Ok(Exit::Fine)
+        }
+    }
+}
+
+async fn create(
+    session: &Session,
+    name: String,
+    currency: Option<String>,
+    clone: Option<String>,
+    settings: EventSettings,
+) -> Result<Exit> {
+    let status = given!(session.get("/api/v1/status").await?);
+    let currency = currency.unwrap_or_else(|| say::text(&status, "currency"));
+    let new = new_event(&name, &currency, &settings)?;
+    let rates = new.tax_rates.iter().map(|rate| json!({"id": rate.id, "name": rate.name, "ppm": rate.ppm}));
+    let mut body = json!({
+        "name": new.name, "zone": new.zone, "day_cutover_minutes": new.day_cutover_minutes, "currency": currency,
+        "seller": {"name": new.seller.name, "address": new.seller.address, "tax_id": new.seller.tax_id},
+        "tax_rates": rates.collect::<Vec<_>>(), "prices": new.prices.text(), "training": new.training,
+    });
+    if let Some(source) = clone {
+        let source = if source.is_empty() { say::text(&status, "event") } else { source };
+        body["clone_from"] = json!(source);
+    }
+    let key = key(&None)?;
+    let event = given!(session.write(Method::POST, "/api/v1/events", &key, &body).await?);
+    Ok(print(session, &event))
+}
+
+async fn change(session: &Session, event: &str, verb: &str) -> Result<Exit> {
+    let key = key(&None)?;
+    let path = format!("/api/v1/events/{}/{verb}", segment(event));
+    let event = given!(session.write(Method::POST, &path, &key, &json!({})).await?);
+    Ok(print(session, &event))
+}
+
+fn print(session: &Session, event: &Value) -> Exit {
+    if session.json {
+        say::json(event);
+    } else {
+        let (name, state) = (say::text(event, "name"), say::text(event, "state"));
+        say::line(&format!("{name} is {state} ({})", say::text(event, "event_id")));
+    }
+    Exit::Fine
+}
+
+/// An event from the command line's settings.
+pub fn new_event(name: &str, currency: &str, settings: &EventSettings) -> Result<NewEvent> {
+    let (hours, minutes) = settings.day_cutover.split_once(':').context("the day's cut-over is given as HH:MM")?;
+    let (hours, minutes): (u16, u16) = (hours.parse()?, minutes.parse()?);
+    if hours > 23 || minutes > 59 {
+        return Err(Usage(format!("{:?} is no time of day", settings.day_cutover)).into());
+    }
+    Ok(NewEvent {
+        name: name.to_owned(),
+        zone: settings.zone.clone().unwrap_or_else(machine_zone),
+        day_cutover_minutes: hours * 60 + minutes,
+        currency: currency.to_owned(),
+        seller: Seller {
+            name: settings.seller.clone(),
+            address: settings.address.clone(),
+            tax_id: settings.tax_id.clone(),
+        },
+        tax_rates: settings.taxes.iter().map(|text| tax_rate(text)).collect::<Result<_>>()?,
+        prices: match settings.prices {
+            PricesArg::Inclusive => Prices::Inclusive,
+            PricesArg::Exclusive => Prices::Exclusive,
+        },
+        training: settings.training,
+        clone_from: None,
+    })
+}
+
+/// `190000`, `standard=190000`, or `standard=190000=VAT 19 %`.
+fn tax_rate(text: &str) -> Result<TaxRate> {
+    let parts: Vec<&str> = text.splitn(3, '=').collect();
+    let (id, ppm, name) = match parts.as_slice() {
+        [ppm] => ("standard", *ppm, None),
+        [id, ppm] => (*id, *ppm, None),
+        [id, ppm, name] => (*id, *ppm, Some(*name)),
+        _ => pair(text, "ID=PPM=NAME").map(|(id, ppm)| (id, ppm, None))?,
+    };
+    let ppm: u32 = ppm.parse().map_err(|_| Usage(format!("{ppm:?} is no rate in parts per million")))?;
+    let percent = format!("{}.{:04}", ppm / 10_000, ppm % 10_000);
+    let percent = percent.trim_end_matches('0').trim_end_matches('.');
+    let name = name.map_or_else(|| format!("tax {percent} %"), str::to_owned);
+    Ok(TaxRate { id: id.to_owned(), name, ppm })
+}
+
+/// The machine's IANA zone, UTC where it cannot be told.
+fn machine_zone() -> String {
+    let known = |zone: &str| zone.parse::<chrono_tz::Tz>().is_ok();
+    let variable = std::env::var("TZ").ok().filter(|zone| known(zone));
+    let link = || {
+        let target = std::fs::read_link("/etc/localtime").ok()?;
+        let text = target.to_str()?.split_once("zoneinfo/")?.1.to_owned();
+        known(&text).then_some(text)
+    };
+    let file = || std::fs::read_to_string("/etc/timezone").ok().map(|text| text.trim().to_owned());
+    variable.or_else(link).or_else(|| file().filter(|zone| known(zone))).unwrap_or_else(|| "UTC".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tax_rates_are_named_by_their_percentage() {
+        let rate = tax_rate("standard=190000").expect("a rate");
+        assert_eq!((rate.name.as_str(), rate.ppm), ("tax 19 %", 190_000));
+        assert_eq!(tax_rate("75000").expect("a rate").name, "tax 7.5 %");
+        assert!(tax_rate("a=b").is_err());
+    }
+}

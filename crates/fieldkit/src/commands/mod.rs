@@ -1,0 +1,195 @@
+//! What the commands do: turn options into requests, answers into lines.
+
+mod cash;
+mod catalog;
+mod event;
+mod look;
+mod sale;
+mod setup;
+
+pub use setup::found as setup_found;
+
+use crate::cli::{Cli, Command, Common};
+use crate::client::Client;
+use crate::say::{self, Exit};
+use crate::{demo, kit, serve};
+use anyhow::{Context, Result};
+use clap::CommandFactory;
+use hyper::Method;
+use serde_json::Value;
+use std::path::PathBuf;
+
+/// Runs one command.
+pub async fn run(cli: Cli) -> Result<Exit> {
+    let common = cli.common;
+    match cli.command {
+        Command::Completions { shell } => {
+            clap_complete::generate(shell, &mut Cli::command(), "fieldkit", &mut std::io::stdout());
+            Ok(Exit::Fine)
+        }
+        Command::Man { dir } => {
+            std::fs::create_dir_all(&dir).with_context(|| format!("cannot make {}", dir.display()))?;
+            clap_mangen::generate_to(Cli::command(), &dir)?;
+            say::talk(&format!("man pages are in {}", dir.display()));
+            Ok(Exit::Fine)
+        }
+        Command::Demo(options) => demo::run(&common, &options).await,
+        Command::Init(options) => setup::init(&common, &options),
+        Command::Up(options) => serve::up(&common, &options).await,
+        Command::Verify(options) if options.receipt.is_some() => look::verify_receipt(&common, &options),
+        Command::Verify(options) => look::verify(&common, &options).await,
+        Command::Keys(options) if options.check_words => look::check_words(&common).await,
+        other => {
+            let session = Session::open(&common)?;
+            let exit = in_session(&session, other).await;
+            session.close();
+            exit
+        }
+    }
+}
+
+async fn in_session(session: &Session, command: Command) -> Result<Exit> {
+    match command {
+        Command::Event(event) => event::run(session, event).await,
+        Command::Catalog(catalog) => catalog::run(session, catalog).await,
+        Command::Stock(stock) => catalog::stock(session, stock).await,
+        Command::Sell(sell) => sale::sell(session, sell).await,
+        Command::Orders(orders) => sale::orders(session, orders).await,
+        Command::Refund(refund) => sale::refund(session, refund).await,
+        Command::Cash(cash) => cash::run(session, cash).await,
+        Command::Status(status) => look::status(session, status).await,
+        Command::Keys(_) => look::keys(session).await,
+        Command::Demo(_)
+        | Command::Init(_)
+        | Command::Up(_)
+        | Command::Verify(_)
+        | Command::Completions { .. }
+        | Command::Man { .. } => Ok(Exit::Usage),
+    }
+}
+
+/// A kit to talk to, and how to print.
+pub struct Session {
+    client: Client,
+    json: bool,
+    opened: Option<kit::Running>,
+}
+
+impl Session {
+    /// Over the daemon where it runs, in this process where it does not.
+    pub fn open(common: &Common) -> Result<Self> {
+        let data = data_dir(common)?;
+        if let Some(client) = Client::daemon(&data) {
+            return Ok(Session { client, json: common.json, opened: None });
+        }
+        let running = kit::Running::start(&kit::Settings::new(common, data))?;
+        let router = running.router(fieldkit_http::Policy::Socket);
+        Ok(Session { client: Client::Here(Box::new(router)), json: common.json, opened: Some(running) })
+    }
+
+    /// Ends a kit that runs in this process.
+    pub fn close(self) {
+        drop(self.client);
+        if let Some(running) = self.opened {
+            running.stop();
+        }
+    }
+
+    /// Reads; a problem is printed and becomes the exit.
+    pub async fn get(&self, path: &str) -> Result<std::result::Result<Value, Exit>> {
+        let reply = self.client.get(path).await?;
+        if reply.status.is_success() { Ok(Ok(reply.body)) } else { Ok(Err(say::problem(&reply.body, self.json))) }
+    }
+
+    /// Writes; a problem is printed and becomes the exit.
+    pub async fn write(
+        &self,
+        method: Method,
+        path: &str,
+        key: &str,
+        body: &Value,
+    ) -> Result<std::result::Result<Value, Exit>> {
+        let reply = self.client.write(method, path, key, body).await?;
+        if reply.status.is_success() { Ok(Ok(reply.body)) } else { Ok(Err(say::problem(&reply.body, self.json))) }
+    }
+
+    /// The open event's currency.
+    pub async fn currency(&self) -> Result<std::result::Result<fieldkit_core::money::Currency, Exit>> {
+        let status = match self.get("/api/v1/status").await? {
+            Ok(status) => status,
+            Err(exit) => return Ok(Err(exit)),
+        };
+        match fieldkit_core::money::Currency::from_code(&say::text(&status, "currency")) {
+            Some(currency) => Ok(Ok(currency)),
+            None => {
+                say::talk("error: no event is open\nhint: fieldkit event create --name NAME");
+                Ok(Err(Exit::Failed))
+            }
+        }
+    }
+}
+
+/// Unwraps an answer or ends the command with its exit.
+macro_rules! given {
+    ($answer:expr) => {
+        match $answer {
+            Ok(value) => value,
+            Err(exit) => return Ok(exit),
+        }
+    };
+}
+pub(crate) use given;
+
+/// The data directory.
+pub fn data_dir(common: &Common) -> Result<PathBuf> {
+    if let Some(data) = &common.data {
+        return Ok(data.clone());
+    }
+    let base = std::env::var_os("XDG_DATA_HOME").map(PathBuf::from);
+    let home = || std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".local/share"));
+    let base = base.or_else(home).context("neither --data nor HOME says where to keep the data")?;
+    Ok(base.join("fieldkit"))
+}
+
+/// The key of a write: the caller's, or a fresh one; printed first, so that an unknown outcome can be asked again.
+pub fn key(given: &Option<String>) -> Result<String> {
+    let key = match given {
+        Some(key) => key.clone(),
+        None => format!("cli-{}", data_encoding::HEXLOWER.encode(&crate::identity::random::<8>()?)),
+    };
+    say::talk(&format!("key: {key}"));
+    Ok(key)
+}
+
+/// `NAME=VALUE`.
+pub fn pair<'a>(text: &'a str, form: &str) -> Result<(&'a str, &'a str)> {
+    text.rsplit_once('=').filter(|(name, value)| !name.is_empty() && !value.is_empty()).ok_or_else(|| {
+        anyhow::Error::new(Usage(format!("{text:?} is not of the form {form}")))
+    })
+}
+
+/// An amount of a currency, in minor units.
+pub fn amount(text: &str, currency: fieldkit_core::money::Currency) -> Result<i64> {
+    fieldkit_core::money::parse_minor(text, currency).ok_or_else(|| {
+        let (code, places) = (currency.code(), currency.exponent());
+        anyhow::Error::new(Usage(format!("{text:?} is not an amount in {code} (at most {places} decimals)")))
+    })
+}
+
+/// Wrong usage: nothing was sent.
+#[derive(Debug)]
+pub struct Usage(pub String);
+
+impl std::fmt::Display for Usage {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Usage {}
+
+/// Percent-encodes a path segment.
+pub fn segment(text: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte);
+    text.bytes().map(|byte| if plain(byte) { (byte as char).to_string() } else { format!("%{byte:02X}") }).collect()
+}
