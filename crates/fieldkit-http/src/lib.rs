@@ -22,3 +22,6 @@ pub use guard::Policy;
 pub use pages::PAGE_IS_STUB;
 pub use pictures::{NoPictures, Pictures};
 pub use routes::{open_api, router};
+
+#[cfg(test)]
+mod tests;

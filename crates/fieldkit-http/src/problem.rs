@@ -19,6 +19,7 @@ pub const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed")
 pub const PROBLEM_JSON: &str = "application/problem+json";
 
 const NOT_KNOWN: &str = "It is not known whether this was recorded; ask again with the same key.";
+const NOT_BY_THIS: &str = "This request recorded nothing.";
 const SHOWN_LATER: &str = "This was recorded, but the kit was too busy to show it; ask again with the same key.";
 
 /// Each code with its status and its meaning.
@@ -29,7 +30,7 @@ pub const CODES: &[(&str, u16, &str)] = &[
     ("key_missing", 400, "A write came without `Idempotency-Key`."),
     ("key_form", 400, "The key is not 1 to 63 visible ASCII characters, or it was given twice."),
     ("not_allowed", 403, "The actor's roles do not allow it."),
-    ("cross_site", 403, "A write came from a page of another origin."),
+    ("cross_site", 403, "The request came from a page of another origin."),
     ("not_found", 404, "There is nothing at this address."),
     ("unknown_event", 404, "The event is not known."),
     ("unknown_order", 404, "The order is not known."),
@@ -133,26 +134,25 @@ impl Problem {
 
     /// The loop cannot take the ask.
     pub fn closed(closed: Closed) -> Self {
-        match closed {
-            Closed::Busy => Problem::new(
-                StatusCode::SERVICE_UNAVAILABLE,
-                "busy",
-                "The kit has too much to do just now.",
-                "Ask again in a second.",
-            ),
-            Closed::Ended => Problem::new(
-                StatusCode::SERVICE_UNAVAILABLE,
-                "stopped",
-                "The kit has stopped.",
-                "Start it again with `fieldkit up`.",
-            ),
-        }
+        let (code, detail, next) = match closed {
+            Closed::Busy => {
+                ("busy", "The kit has too much to do just now.", "Ask again in a second, with the same key.")
+            }
+            Closed::Ended => ("stopped", "The kit has stopped.", "Start it with `fieldkit up`, then ask again."),
+        };
+        Problem::new(StatusCode::SERVICE_UNAVAILABLE, code, detail, next).not_by_this()
+    }
+
+    /// An earlier request with the same key may have been recorded; only this one was not.
+    fn not_by_this(mut self) -> Self {
+        self.touched = NOT_BY_THIS;
+        self
     }
 
     /// A question that was not answered in time.
     pub fn too_slow() -> Self {
         let next = "Ask again; if this stays so, look at `fieldkit doctor`.";
-        Problem::new(StatusCode::GATEWAY_TIMEOUT, "too_slow", "The kit did not answer in time.", next)
+        Problem::new(StatusCode::GATEWAY_TIMEOUT, "too_slow", "The kit did not answer in time.", next).not_by_this()
     }
 
     /// A write whose answer did not come.

@@ -12,7 +12,8 @@ use fieldkit_core::id::{Hash, StreamId};
 use fieldkit_core::op::Head;
 
 /// What works now
-#[utoipa::path(get, path = "/api/v1/status", tag = "kit", responses((status = 200, body = Status), Problem))]
+#[utoipa::path(get, path = "/api/v1/status", operation_id = "status", tag = "kit",
+    responses((status = 200, description = "What works now", body = Status), Problem))]
 pub async fn status(State(shop): State<Shop>) -> Result<Json<Status>, Problem> {
     Ok(Json(shop.look(render::status).await?))
 }
@@ -20,8 +21,9 @@ pub async fn status(State(shop): State<Shop>) -> Result<Json<Status>, Problem> {
 /// Say what a page or a slip saw
 ///
 /// The page keeps the last head it saw and sends it when it loads; a kit that went back is found out. Needs no key.
-#[utoipa::path(post, path = "/api/v1/witness", tag = "kit", request_body = Sighting,
-    responses((status = 200, body = Verdict), Problem))]
+#[utoipa::path(post, path = "/api/v1/witness", operation_id = "witness", tag = "kit",
+    request_body = Sighting,
+    responses((status = 200, description = "What the sighting means", body = Verdict), Problem))]
 pub async fn witness(State(shop): State<Shop>, Told(sighting): Told<Sighting>) -> Result<Json<Verdict>, Problem> {
     let sighting = seen(&sighting)?;
     let verdict = shop.ask(ANSWER_SECONDS_MAX, |reply| Ask::Witness { sighting, reply }).await?;
@@ -31,7 +33,8 @@ pub async fn witness(State(shop): State<Shop>, Told(sighting): Told<Sighting>) -
 /// Check everything
 ///
 /// Reads the whole journal: every op, every chain, every signed head.
-#[utoipa::path(get, path = "/api/v1/verify", tag = "kit", responses((status = 200, body = Verification), Problem))]
+#[utoipa::path(get, path = "/api/v1/verify", operation_id = "verify", tag = "kit",
+    responses((status = 200, description = "The result of the check", body = Verification), Problem))]
 pub async fn verify(State(shop): State<Shop>) -> Result<Json<Verification>, Problem> {
     let Verified { ops, heads, first_bad, digest } =
         shop.ask(VERIFY_SECONDS_MAX, |reply| Ask::Verify { reply }).await?;

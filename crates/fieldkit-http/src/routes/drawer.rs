@@ -12,15 +12,17 @@ use fieldkit_core::decide::Command;
 use fieldkit_core::op::CommandKey;
 
 /// Show the drawer of this kit
-#[utoipa::path(get, path = "/api/v1/drawer", tag = "drawer", responses((status = 200, body = wire::Drawer), Problem))]
+#[utoipa::path(get, path = "/api/v1/drawer", operation_id = "drawer", tag = "drawer",
+    responses((status = 200, description = "The drawer", body = wire::Drawer), Problem))]
 pub async fn show(State(shop): State<Shop>) -> Result<Json<wire::Drawer>, Problem> {
     Ok(Json(shop.look(render::drawer).await?))
 }
 
 /// Begin a session with opening cash
-#[utoipa::path(post, path = "/api/v1/drawer/open", tag = "drawer", request_body = wire::DrawerOpening,
+#[utoipa::path(post, path = "/api/v1/drawer/open", operation_id = "open_drawer", tag = "drawer",
+    request_body = wire::DrawerOpening,
     params(("Idempotency-Key" = String, Header, description = "Names this request, so that it can be repeated")),
-    responses((status = 200, body = wire::Drawer), Problem))]
+    responses((status = 200, description = "The drawer, open", body = wire::Drawer), Problem))]
 pub async fn open(
     State(shop): State<Shop>,
     write: Write<wire::DrawerOpening>,
@@ -32,9 +34,10 @@ pub async fn open(
 /// Count the drawer and end its session
 ///
 /// A difference to what was expected needs a note.
-#[utoipa::path(post, path = "/api/v1/drawer/count", tag = "drawer", request_body = wire::DrawerCount,
+#[utoipa::path(post, path = "/api/v1/drawer/count", operation_id = "count_drawer", tag = "drawer",
+    request_body = wire::DrawerCount,
     params(("Idempotency-Key" = String, Header, description = "Names this request, so that it can be repeated")),
-    responses((status = 200, body = wire::Drawer), Problem))]
+    responses((status = 200, description = "The drawer, closed, with its count", body = wire::Drawer), Problem))]
 pub async fn count(State(shop): State<Shop>, write: Write<wire::DrawerCount>) -> Result<Answer<wire::Drawer>, Problem> {
     let counted = super::in_event_currency(&shop, write.body.counted).await?;
     let note = write.body.note.unwrap_or_default();
@@ -42,9 +45,10 @@ pub async fn count(State(shop): State<Shop>, write: Write<wire::DrawerCount>) ->
 }
 
 /// Put cash in or take it out
-#[utoipa::path(post, path = "/api/v1/drawer/move", tag = "drawer", request_body = wire::CashMove,
+#[utoipa::path(post, path = "/api/v1/drawer/move", operation_id = "move_cash", tag = "drawer",
+    request_body = wire::CashMove,
     params(("Idempotency-Key" = String, Header, description = "Names this request, so that it can be repeated")),
-    responses((status = 200, body = wire::Drawer), Problem))]
+    responses((status = 200, description = "The drawer as it is now", body = wire::Drawer), Problem))]
 pub async fn move_cash(
     State(shop): State<Shop>,
     write: Write<wire::CashMove>,

@@ -15,8 +15,8 @@ use fieldkit_core::id::OpId;
 use fieldkit_core::refusal::Refusal;
 
 /// List events, newest first
-#[utoipa::path(get, path = "/api/v1/events", tag = "events",
-    responses((status = 200, body = Vec<wire::Event>), Problem))]
+#[utoipa::path(get, path = "/api/v1/events", operation_id = "list_events", tag = "events",
+    responses((status = 200, description = "Events, newest first", body = Vec<wire::Event>), Problem))]
 pub async fn list(State(shop): State<Shop>) -> Result<Json<Vec<wire::Event>>, Problem> {
     Ok(Json(shop.look(render::events).await?))
 }
@@ -24,9 +24,10 @@ pub async fn list(State(shop): State<Shop>) -> Result<Json<Vec<wire::Event>>, Pr
 /// Open a new event
 ///
 /// Sales go to it from then on. `clone_from` begins with another event's catalogue, without its stock.
-#[utoipa::path(post, path = "/api/v1/events", tag = "events", request_body = wire::NewEvent,
+#[utoipa::path(post, path = "/api/v1/events", operation_id = "create_event", tag = "events",
+    request_body = wire::NewEvent,
     params(("Idempotency-Key" = String, Header, description = "Names this request, so that it can be repeated")),
-    responses((status = 201, body = wire::Event), Problem))]
+    responses((status = 201, description = "The event, open", body = wire::Event), Problem))]
 pub async fn create(State(shop): State<Shop>, write: Write<wire::NewEvent>) -> Result<Answer<wire::Event>, Problem> {
     let command = Command::OpenEvent(new_event(write.body)?);
     let (gain, done) = shop.give(command, None, write.key, ANSWER_SECONDS_MAX).await?;
@@ -36,10 +37,11 @@ pub async fn create(State(shop): State<Shop>, write: Write<wire::NewEvent>) -> R
 /// Open an event that was closed
 ///
 /// Refused: a closed event stays closed. For an event that is open nothing changes.
-#[utoipa::path(post, path = "/api/v1/events/{id}/open", tag = "events", request_body = wire::Empty,
+#[utoipa::path(post, path = "/api/v1/events/{id}/open", operation_id = "open_event", tag = "events",
+    request_body = wire::Empty,
     params(("id" = String, Path, description = "The event"),
         ("Idempotency-Key" = String, Header, description = "Names this request, so that it can be repeated")),
-    responses((status = 200, body = wire::Event), Problem))]
+    responses((status = 200, description = "The event", body = wire::Event), Problem))]
 pub async fn open(
     State(shop): State<Shop>,
     At(id): At<String>,
@@ -58,10 +60,11 @@ pub async fn open(
 /// Close an event
 ///
 /// Nothing is sold at it any more; refunds stay possible.
-#[utoipa::path(post, path = "/api/v1/events/{id}/close", tag = "events", request_body = wire::Empty,
+#[utoipa::path(post, path = "/api/v1/events/{id}/close", operation_id = "close_event", tag = "events",
+    request_body = wire::Empty,
     params(("id" = String, Path, description = "The event"),
         ("Idempotency-Key" = String, Header, description = "Names this request, so that it can be repeated")),
-    responses((status = 200, body = wire::Event), Problem))]
+    responses((status = 200, description = "The event, closed", body = wire::Event), Problem))]
 pub async fn close(
     State(shop): State<Shop>,
     At(id): At<String>,

@@ -19,16 +19,17 @@ use fieldkit_core::op::CommandKey;
 const PICTURE_POLICY: &str = "sandbox; default-src 'none'; style-src 'unsafe-inline'";
 
 /// List the items of the open event
-#[utoipa::path(get, path = "/api/v1/items", tag = "catalogue",
-    responses((status = 200, body = Vec<wire::Item>), Problem))]
+#[utoipa::path(get, path = "/api/v1/items", operation_id = "list_items", tag = "catalogue",
+    responses((status = 200, description = "Items in the order of their SKUs", body = Vec<wire::Item>), Problem))]
 pub async fn list(State(shop): State<Shop>) -> Result<Json<Vec<wire::Item>>, Problem> {
     Ok(Json(shop.look(render::items).await?))
 }
 
 /// Add an item
-#[utoipa::path(post, path = "/api/v1/items", tag = "catalogue", request_body = wire::NewItem,
+#[utoipa::path(post, path = "/api/v1/items", operation_id = "add_item", tag = "catalogue",
+    request_body = wire::NewItem,
     params(("Idempotency-Key" = String, Header, description = "Names this request, so that it can be repeated")),
-    responses((status = 201, body = wire::Item), Problem))]
+    responses((status = 201, description = "The item", body = wire::Item), Problem))]
 pub async fn add(State(shop): State<Shop>, write: Write<wire::NewItem>) -> Result<Answer<wire::Item>, Problem> {
     let wire::NewItem { sku, name, price, tax_rate, open_price, count, barcode, limit } = write.body;
     let mut edits = vec![Edit::Name(name)];
@@ -46,10 +47,11 @@ pub async fn add(State(shop): State<Shop>, write: Write<wire::NewItem>) -> Resul
 /// Change an item
 ///
 /// What is left out stays. Orders placed before keep what they were sold as.
-#[utoipa::path(patch, path = "/api/v1/items/{sku}", tag = "catalogue", request_body = wire::ItemChange,
+#[utoipa::path(patch, path = "/api/v1/items/{sku}", operation_id = "change_item", tag = "catalogue",
+    request_body = wire::ItemChange,
     params(("sku" = String, Path, description = "The SKU, percent-encoded"),
         ("Idempotency-Key" = String, Header, description = "Names this request, so that it can be repeated")),
-    responses((status = 200, body = wire::Item), Problem))]
+    responses((status = 200, description = "The item as it is now", body = wire::Item), Problem))]
 pub async fn change(
     State(shop): State<Shop>,
     At(sku): At<String>,
@@ -73,10 +75,11 @@ pub async fn change(
 }
 
 /// Change the stock of an item
-#[utoipa::path(post, path = "/api/v1/stock/{sku}", tag = "catalogue", request_body = wire::StockChange,
+#[utoipa::path(post, path = "/api/v1/stock/{sku}", operation_id = "change_stock", tag = "catalogue",
+    request_body = wire::StockChange,
     params(("sku" = String, Path, description = "The SKU, percent-encoded"),
         ("Idempotency-Key" = String, Header, description = "Names this request, so that it can be repeated")),
-    responses((status = 200, body = wire::Item), Problem))]
+    responses((status = 200, description = "The item with its stock as it is now", body = wire::Item), Problem))]
 pub async fn stock(
     State(shop): State<Shop>,
     At(sku): At<String>,
@@ -101,11 +104,11 @@ pub async fn stock(
 ///
 /// A Shopify product CSV. A product is taken whole or rejected whole, with the line and the reason. The same file again
 /// changes nothing; counts are taken only before the first sale. Pictures are fetched now, or a warning says why not.
-#[utoipa::path(post, path = "/api/v1/catalog/import", tag = "catalogue",
+#[utoipa::path(post, path = "/api/v1/catalog/import", operation_id = "import_catalogue", tag = "catalogue",
     request_body(content = String, content_type = "text/csv"),
     params(wire::ImportQuery,
         ("Idempotency-Key" = String, Header, description = "Names this request, so that it can be repeated")),
-    responses((status = 200, body = wire::ImportResult), Problem))]
+    responses((status = 200, description = "What was taken over, what not", body = wire::ImportResult), Problem))]
 pub async fn import(
     State(shop): State<Shop>,
     Asked(query): Asked<wire::ImportQuery>,
@@ -118,7 +121,7 @@ pub async fn import(
 }
 
 /// A picture of an item
-#[utoipa::path(get, path = "/images/{hash}", tag = "catalogue",
+#[utoipa::path(get, path = "/images/{hash}", operation_id = "picture", tag = "catalogue",
     params(("hash" = String, Path, description = "BLAKE3 of the picture, hexadecimal")),
     responses((status = 200, description = "The picture; it never changes", content_type = "image/*"), Problem))]
 pub async fn picture(State(shop): State<Shop>, At(hash): At<String>) -> Result<Response, Problem> {

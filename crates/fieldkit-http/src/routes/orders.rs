@@ -24,8 +24,9 @@ const LIST_LENGTH: u32 = 50;
 const LIST_LENGTH_MAX: u32 = 200;
 
 /// List orders, newest first
-#[utoipa::path(get, path = "/api/v1/orders", tag = "orders", params(wire::OrdersQuery),
-    responses((status = 200, body = Vec<wire::Order>), Problem))]
+#[utoipa::path(get, path = "/api/v1/orders", operation_id = "list_orders", tag = "orders",
+    params(wire::OrdersQuery),
+    responses((status = 200, description = "Orders, newest first", body = Vec<wire::Order>), Problem))]
 pub async fn list(
     State(shop): State<Shop>,
     Asked(query): Asked<wire::OrdersQuery>,
@@ -47,9 +48,10 @@ pub async fn list(
 ///
 /// Lines, discounts, total, tenders and stock are checked in this order; the first refusal is the answer. Soft pools
 /// sell below zero and warn, hard ones refuse.
-#[utoipa::path(post, path = "/api/v1/orders", tag = "orders", request_body = wire::NewOrder,
+#[utoipa::path(post, path = "/api/v1/orders", operation_id = "place_order", tag = "orders",
+    request_body = wire::NewOrder,
     params(("Idempotency-Key" = String, Header, description = "Names this request, so that it can be repeated")),
-    responses((status = 201, body = wire::Order), Problem))]
+    responses((status = 201, description = "The order, paid", body = wire::Order), Problem))]
 pub async fn place(State(shop): State<Shop>, write: Write<wire::NewOrder>) -> Result<Answer<wire::Order>, Problem> {
     let command = Command::PlaceOrder(request(write.body)?);
     let (gain, done) = shop.give(command, None, write.key, ANSWER_SECONDS_MAX).await?;
@@ -57,18 +59,18 @@ pub async fn place(State(shop): State<Shop>, write: Write<wire::NewOrder>) -> Re
 }
 
 /// Show one order
-#[utoipa::path(get, path = "/api/v1/orders/{id}", tag = "orders",
+#[utoipa::path(get, path = "/api/v1/orders/{id}", operation_id = "order", tag = "orders",
     params(("id" = String, Path, description = "Order id, receipt number, or `SERIES-NUMBER`")),
-    responses((status = 200, body = wire::Order), Problem))]
+    responses((status = 200, description = "The order", body = wire::Order), Problem))]
 pub async fn one(State(shop): State<Shop>, At(id): At<String>) -> Result<Json<wire::Order>, Problem> {
     let order = find(&shop, &id).await?;
     Ok(Json(shop.look(move |shelf| render::order(shelf, &order, shelf.durability)).await?))
 }
 
 /// The signed receipt as a QR code
-#[utoipa::path(get, path = "/api/v1/orders/{id}/receipt.svg", tag = "orders",
+#[utoipa::path(get, path = "/api/v1/orders/{id}/receipt.svg", operation_id = "receipt", tag = "orders",
     params(("id" = String, Path, description = "Order id, receipt number, or `SERIES-NUMBER`")),
-    responses((status = 200, content_type = "image/svg+xml", body = String), Problem))]
+    responses((status = 200, description = "The QR code", content_type = "image/svg+xml", body = String), Problem))]
 pub async fn receipt(State(shop): State<Shop>, At(id): At<String>) -> Result<impl IntoResponse, Problem> {
     let order = find(&shop, &id).await?;
     let token = shop.look(move |shelf| (shelf.receipt_token)(&order)).await?;
@@ -82,10 +84,11 @@ pub async fn receipt(State(shop): State<Shop>, At(id): At<String>) -> Result<imp
 }
 
 /// Give goods and money back
-#[utoipa::path(post, path = "/api/v1/orders/{id}/refund", tag = "orders", request_body = wire::NewRefund,
+#[utoipa::path(post, path = "/api/v1/orders/{id}/refund", operation_id = "refund_order", tag = "orders",
+    request_body = wire::NewRefund,
     params(("id" = String, Path, description = "Order id, receipt number, or `SERIES-NUMBER`"),
         ("Idempotency-Key" = String, Header, description = "Names this request, so that it can be repeated")),
-    responses((status = 201, body = wire::Order), Problem))]
+    responses((status = 201, description = "The order with its refund", body = wire::Order), Problem))]
 pub async fn refund(
     State(shop): State<Shop>,
     At(id): At<String>,
@@ -100,10 +103,11 @@ pub async fn refund(
 }
 
 /// Undo a whole order on its business day
-#[utoipa::path(post, path = "/api/v1/orders/{id}/void", tag = "orders", request_body = wire::NewVoid,
+#[utoipa::path(post, path = "/api/v1/orders/{id}/void", operation_id = "void_order", tag = "orders",
+    request_body = wire::NewVoid,
     params(("id" = String, Path, description = "Order id, receipt number, or `SERIES-NUMBER`"),
         ("Idempotency-Key" = String, Header, description = "Names this request, so that it can be repeated")),
-    responses((status = 201, body = wire::Order), Problem))]
+    responses((status = 201, description = "The order, voided", body = wire::Order), Problem))]
 pub async fn void(
     State(shop): State<Shop>,
     At(id): At<String>,
@@ -116,10 +120,11 @@ pub async fn void(
 }
 
 /// Undo a refund or void
-#[utoipa::path(post, path = "/api/v1/refunds/{refund_id}/undo", tag = "orders", request_body = wire::Empty,
+#[utoipa::path(post, path = "/api/v1/refunds/{refund_id}/undo", operation_id = "undo_refund", tag = "orders",
+    request_body = wire::Empty,
     params(("refund_id" = String, Path, description = "The refund or void"),
         ("Idempotency-Key" = String, Header, description = "Names this request, so that it can be repeated")),
-    responses((status = 200, body = wire::Order), Problem))]
+    responses((status = 200, description = "The order as it is now", body = wire::Order), Problem))]
 pub async fn undo(
     State(shop): State<Shop>,
     At(refund_id): At<String>,

@@ -29,8 +29,9 @@ const KEEP_ALIVE_SECONDS: u64 = 15;
 ///
 /// Server-sent events: `status` (as `GET /status`, first and on each change), `head`, `stock` (`StockUpdate`), `order`
 /// (`OrderUpdate`), `catalog` and `drawer` (read again). After a reconnect read items, drawer and status again.
-#[utoipa::path(get, path = "/api/v1/updates", tag = "kit",
-    responses((status = 200, content_type = "text/event-stream", body = String), Problem))]
+#[utoipa::path(get, path = "/api/v1/updates", operation_id = "updates", tag = "kit",
+    responses((status = 200, description = "A stream of server-sent events", content_type = "text/event-stream",
+        body = String), Problem))]
 pub async fn updates(
     State(shop): State<Shop>,
 ) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>> + Send>, Problem> {
