@@ -8,7 +8,7 @@
 
 use crate::order::{Order, line_total};
 use coset::cbor::value::Value;
-use coset::{CborSerializable, CoseSign1, CoseSign1Builder, HeaderBuilder, iana};
+use coset::{CborSerializable, CoseKeyBuilder, CoseSign1, CoseSign1Builder, HeaderBuilder, Label, iana};
 use ed25519_dalek::{Signature, Signer, SigningKey, VerifyingKey};
 
 /// Lines named in a token; more are counted only.
@@ -88,6 +88,15 @@ pub fn token(order: &Order, seller: &str, training: bool, key: &SigningKey) -> S
         .create_signature(b"", |bytes| key.sign(bytes).to_bytes().to_vec())
         .build();
     base45::encode(signed.to_vec().expect("a built structure always encodes"))
+}
+
+/// The public key as COSE_Key (RFC 9052 §7, RFC 9053 §7.2).
+pub fn cose_key(key: &[u8; 32]) -> Vec<u8> {
+    let mut cose = CoseKeyBuilder::new_okp_key().algorithm(iana::Algorithm::EdDSA).build();
+    let curve = Value::from(iana::EllipticCurve::Ed25519 as i64);
+    cose.params.push((Label::Int(iana::OkpKeyParameter::Crv as i64), curve));
+    cose.params.push((Label::Int(iana::OkpKeyParameter::X as i64), Value::from(key.to_vec())));
+    cose.to_vec().expect("a key in memory always encodes")
 }
 
 /// Verifies a token with the kit's public key alone.

@@ -33,13 +33,18 @@ struct Terms {
 }
 
 /// Reads a file, fetches its pictures, and makes the command.
-pub async fn command(shop: &Shop, file: String, bytes: Bytes) -> Result<Command, Problem> {
+pub async fn command(
+    shop: &Shop,
+    file: String,
+    pictures: Option<String>,
+    bytes: Bytes,
+) -> Result<Command, Problem> {
     let terms = shop.look(terms).await?.ok_or(Refusal::NoEvent)?;
     let currency = terms.currency;
     let reading = tokio::task::spawn_blocking(move || shopify::read(&bytes, currency)).await;
     let catalogue = reading.map_err(|_| unreadable("The file could not be read.".to_owned()))?;
     let catalogue = catalogue.map_err(|error: ReadError| unreadable(error.to_string()))?;
-    let pictures = fetch(shop, &catalogue).await;
+    let pictures = fetch(shop, &catalogue, pictures.as_deref()).await;
     Ok(catalogue_rows(file, catalogue, &terms, &pictures))
 }
 
@@ -55,7 +60,8 @@ fn unreadable(detail: String) -> Problem {
     Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "catalogue_file", detail, next)
 }
 
-async fn fetch(shop: &Shop, catalogue: &Catalogue) -> BTreeMap<String, Result<Hash, String>> {
+/// Fetches the pictures that a file names; `dir` is where names without a host are looked up.
+async fn fetch(shop: &Shop, catalogue: &Catalogue, dir: Option<&str>) -> BTreeMap<String, Result<Hash, String>> {
     let mut urls: Vec<String> = variants(catalogue).filter_map(|variant| variant.image.clone()).collect();
     urls.sort_unstable();
     urls.dedup();
@@ -63,11 +69,23 @@ async fn fetch(shop: &Shop, catalogue: &Catalogue) -> BTreeMap<String, Result<Ha
         return BTreeMap::new();
     }
     let late = |url| (url, Err(format!("not fetched within {PICTURES_SECONDS_MAX} seconds")));
-    let fetching = shop.pictures.fetch(urls.clone());
-    match tokio::time::timeout(Duration::from_secs(PICTURES_SECONDS_MAX), fetching).await {
-        Ok(fetched) => fetched,
-        Err(_) => urls.into_iter().map(late).collect(),
+    let mut results = BTreeMap::new();
+    let mut wanted: BTreeMap<String, String> = BTreeMap::new();
+    for url in urls {
+        match (url.starts_with("https://") || url.starts_with("http://"), dir.filter(|_| shop.local_files)) {
+            (true, _) => drop(wanted.insert(url.clone(), url)),
+            (false, Some(dir)) => drop(wanted.insert(format!("{dir}/{url}"), url)),
+            (false, None) => drop(results.insert(url, Err("only https and http addresses are fetched".to_owned()))),
+        }
     }
+    let places: Vec<String> = wanted.keys().cloned().collect();
+    let fetching = shop.pictures.fetch(places.clone());
+    let fetched = match tokio::time::timeout(Duration::from_secs(PICTURES_SECONDS_MAX), fetching).await {
+        Ok(fetched) => fetched,
+        Err(_) => places.into_iter().map(late).collect(),
+    };
+    results.extend(fetched.into_iter().filter_map(|(place, result)| Some((wanted.remove(&place)?, result))));
+    results
 }
 
 fn variants(catalogue: &Catalogue) -> impl Iterator<Item = &Variant> {

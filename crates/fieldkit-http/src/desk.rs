@@ -62,6 +62,13 @@ pub enum Ask {
         /// One of `agrees`, `ahead`, `contradicts`, `unknown_stream`.
         reply: oneshot::Sender<&'static str>,
     },
+    /// Let sales go to another open event.
+    Choose {
+        /// Which.
+        event: OpId,
+        /// Whether it is open.
+        reply: oneshot::Sender<bool>,
+    },
     /// Check everything.
     Verify {
         /// The answer.

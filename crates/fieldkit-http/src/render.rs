@@ -10,7 +10,8 @@ use chrono_tz::Tz;
 use fieldkit_core::body::{CatalogueImported, Direction, Limit, Line, Prices, RefundKind, Seller, TaxRate, Tender};
 use fieldkit_core::decide::space_of;
 use fieldkit_core::event::{Drawer, Event, EventState, Item};
-use fieldkit_core::id::{OpId, PoolId, StreamId};
+use fieldkit_core::id::{OpId, PoolId, ReplicaKey, StreamId};
+use fieldkit_core::lattice::Register;
 use fieldkit_core::money::Currency;
 use fieldkit_core::op::{Actor, Head};
 use fieldkit_core::order::{Order, Refund, line_total};
@@ -401,4 +402,24 @@ mod tests {
         assert_eq!(time(0, chrono_tz::UTC), "1970-01-01T00:00:00.000+00:00");
         assert_eq!(day(20_777), "2026-11-20");
     }
+}
+
+/// Public keys.
+pub fn keys(shelf: &Shelf<'_>) -> wire::Keys {
+    let base64 = |bytes: &[u8]| data_encoding::BASE64URL_NOPAD.encode(bytes);
+    let hex = |bytes: &[u8]| data_encoding::HEXLOWER.encode(bytes);
+    let key = |(key, label): (&ReplicaKey, &Register<String>)| wire::PublicKey {
+        kty: "OKP",
+        crv: "Ed25519",
+        kid: hex(&key.0[..8]),
+        x: base64(&key.0),
+        cose: hex(&fieldkit_core::receipt::cose_key(&key.0)),
+        label: label.value().cloned().unwrap_or_default(),
+        replica: key.label(),
+        current: *key == shelf.replica,
+    };
+    let mut keys: Vec<wire::PublicKey> = shelf.ledger.replicas.iter().map(key).collect();
+    keys.sort_by_key(|key| !key.current);
+    let organisation = shelf.ledger.organisation.as_ref().map(|(_, founded)| base64(&founded.key));
+    wire::Keys { keys, organisation }
 }

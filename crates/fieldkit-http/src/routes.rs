@@ -56,7 +56,8 @@ pub fn router(desk: Desk, policy: Policy, pictures: Arc<dyn Pictures>) -> Router
 /// As [`router`], with files of the page that were not embedded.
 pub(crate) fn router_with(desk: Desk, policy: Policy, pictures: Arc<dyn Pictures>, pages: Vec<pages::Page>) -> Router {
     let followers = Arc::new(Semaphore::new(FOLLOWERS_MAX));
-    let shop = Shop { desk, pictures, pages: Arc::new(pages), followers };
+    let local_files = policy == Policy::Socket;
+    let shop = Shop { desk, pictures, local_files, pages: Arc::new(pages), followers };
     let (routes, document) = api().split_for_parts();
     let document = described(document);
     let inside = routes
@@ -80,6 +81,7 @@ fn api() -> OpenApiRouter<Shop> {
         .routes(routes!(checks::status))
         .routes(routes!(checks::witness))
         .routes(routes!(checks::verify))
+        .routes(routes!(checks::keys))
         .routes(routes!(updates::updates))
         .routes(routes!(events::list, events::create))
         .routes(routes!(events::open))

@@ -33,6 +33,8 @@ pub struct Shop {
     pub desk: Desk,
     /// Pictures of items.
     pub pictures: Arc<dyn Pictures>,
+    /// Whether a catalogue file may name pictures in this machine's files: over the socket only.
+    pub local_files: bool,
     /// Files of the till page.
     pub pages: Arc<Vec<Page>>,
     /// Pages that may follow the updates.

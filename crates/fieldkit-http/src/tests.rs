@@ -248,6 +248,9 @@ impl Loop {
                 let found = orders.find(|order| order.refunds.iter().any(|known| known.refund_id == refund));
                 let _ = reply.send(found.map(|order| order.order_id));
             }
+            Ask::Choose { event, reply } => {
+                let _ = reply.send(self.open_event() == Some(event));
+            }
             Ask::Witness { sighting, reply } => {
                 let sighting = match sighting {
                     Seen::Head { stream, head } => Sighting::Head { stream, head },

@@ -13,6 +13,7 @@ use crate::say::{self, Exit};
 use anyhow::{Context, Result, bail};
 use axum::Router;
 use fieldkit_http::Policy;
+use fieldkit_http::desk::Update;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use std::net::SocketAddr;
@@ -67,8 +68,7 @@ pub async fn run(settings: &Settings, listener: TcpListener, ready: impl FnOnce(
     let address = listener.local_addr()?;
     let socket_path = settings.data.join(SOCKET);
     let socket = bind_socket(&socket_path)?;
-    let hosts = ["localhost", "127.0.0.1", "[::1]"].map(|host| format!("{host}:{}", address.port()));
-    let browser = running.router(Policy::Browser { hosts: hosts.to_vec() });
+    let browser = running.router(Policy::loopback());
     let program = running.router(Policy::Socket);
     let (stop, stopped) = watch::channel(false);
     let permits = Arc::new(Semaphore::new(CONNECTIONS_MAX));
@@ -83,6 +83,7 @@ pub async fn run(settings: &Settings, listener: TcpListener, ready: impl FnOnce(
     }
     tracing::info!("stopping: finishing what is under way");
     // Receivers that are gone have stopped already.
+    let _ = running.desk.updates.send(Update::Stopping);
     let _ = stop.send(true);
     let _ = tokio::join!(tcp, unix);
     let all = u32::try_from(CONNECTIONS_MAX).unwrap_or(u32::MAX);

@@ -369,6 +369,13 @@ impl Shop {
                 // The witness may be gone.
                 let _ = reply.send(verdict.text());
             }
+            Ask::Choose { event, reply } => {
+                self.standing.choose(self.engine.ledger(), event, &self.data);
+                self.publish(Update::Status);
+                self.publish(Update::Catalogue);
+                // The asker may be gone.
+                let _ = reply.send(self.standing.event == Some(event));
+            }
             Ask::Verify { reply } => match &mut self.pace.checking {
                 Some(checking) => checking.replies.push(reply),
                 None => {

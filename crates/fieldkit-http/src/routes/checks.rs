@@ -5,7 +5,7 @@ use crate::extract::Told;
 use crate::problem::Problem;
 use crate::render;
 use crate::shop::{ANSWER_SECONDS_MAX, Shop, VERIFY_SECONDS_MAX};
-use crate::wire::{FirstBad, Sighting, Status, StreamHead, Verdict, Verification};
+use crate::wire::{FirstBad, Keys, Sighting, Status, StreamHead, Verdict, Verification};
 use axum::Json;
 use axum::extract::State;
 use fieldkit_core::id::{Hash, StreamId};
@@ -47,6 +47,15 @@ pub async fn verify(State(shop): State<Shop>) -> Result<Json<Verification>, Prob
         first_bad: first_bad.map(|detail| FirstBad { detail }),
         digest: digest.map(|digest| digest.hex()),
     }))
+}
+
+/// Show public keys
+///
+/// The keys that verify receipts, as JWK (RFC 8037) and COSE_Key (RFC 9052), and the organisation's.
+#[utoipa::path(get, path = "/api/v1/keys", operation_id = "keys", tag = "kit",
+    responses((status = 200, description = "Public keys", body = Keys), Problem))]
+pub async fn keys(State(shop): State<Shop>) -> Result<Json<Keys>, Problem> {
+    Ok(Json(shop.look(render::keys).await?))
 }
 
 fn seen(sighting: &Sighting) -> Result<Seen, Problem> {

@@ -1,6 +1,6 @@
 //! Selling occasions.
 
-use crate::desk::Gain;
+use crate::desk::{Ask, Gain};
 use crate::extract::{At, Write};
 use crate::problem::Problem;
 use crate::render;
@@ -34,9 +34,9 @@ pub async fn create(State(shop): State<Shop>, write: Write<wire::NewEvent>) -> R
     Ok(Answer::created(show(&shop, gain).await?, done))
 }
 
-/// Open an event that was closed
+/// Let sales go to an open event
 ///
-/// Refused: a closed event stays closed. For an event that is open nothing changes.
+/// A closed event stays closed. Which event is chosen is this kit's own matter: it is no op.
 #[utoipa::path(post, path = "/api/v1/events/{id}/open", operation_id = "open_event", tag = "events",
     request_body = wire::Empty,
     params(("id" = String, Path, description = "The event"),
@@ -53,7 +53,10 @@ pub async fn open(
     match found.await? {
         None => Err(Refusal::UnknownEvent(id).into()),
         Some((EventState::Closed, event)) => Err(Refusal::EventClosed(event.name).into()),
-        Some((EventState::Open, event)) => Ok(Json(event)),
+        Some((EventState::Open, event)) => {
+            shop.ask(ANSWER_SECONDS_MAX, |reply| Ask::Choose { event: known, reply }).await?;
+            Ok(Json(event))
+        }
     }
 }
 

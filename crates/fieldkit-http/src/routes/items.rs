@@ -114,7 +114,7 @@ pub async fn import(
     Asked(query): Asked<wire::ImportQuery>,
     write: WriteFile,
 ) -> Result<Answer<wire::ImportResult>, Problem> {
-    let command = catalogue::command(&shop, query.name.unwrap_or_default(), write.bytes).await?;
+    let command = catalogue::command(&shop, query.name.unwrap_or_default(), query.pictures, write.bytes).await?;
     let (gain, done) = shop.give(command, None, write.key, IMPORT_SECONDS_MAX).await?;
     let Gain::Imported(imported) = gain else { return Err(Problem::shown_later()) };
     Ok(Answer::done(render::imported(imported), done))

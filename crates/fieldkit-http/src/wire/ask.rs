@@ -318,4 +318,7 @@ pub struct ImportQuery {
     /// Name of the file, for the record.
     #[serde(default)]
     pub name: Option<String>,
+    /// Directory of pictures that are named without a host. Heeded over the kit's own socket only.
+    #[serde(default)]
+    pub pictures: Option<String>,
 }

@@ -418,6 +418,36 @@ pub struct FirstBad {
     pub detail: String,
 }
 
+/// A public key that signs receipts.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct PublicKey {
+    /// `OKP` (RFC 8037).
+    pub kty: &'static str,
+    /// `Ed25519`.
+    pub crv: &'static str,
+    /// First 8 bytes of the key, hexadecimal: the key id in receipts.
+    pub kid: String,
+    /// The key, base64url without padding.
+    pub x: String,
+    /// The same as COSE_Key (RFC 9052), hexadecimal.
+    pub cose: String,
+    /// What people call the kit.
+    pub label: String,
+    /// The replica's printed name.
+    pub replica: String,
+    /// Whether this kit writes with it now.
+    pub current: bool,
+}
+
+/// Public keys of the organisation and its kits.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct Keys {
+    /// Kits, this one first.
+    pub keys: Vec<PublicKey>,
+    /// The organisation's key, base64url without padding.
+    pub organisation: Option<String>,
+}
+
 /// The result of a check.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct Verification {

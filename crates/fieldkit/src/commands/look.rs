@@ -70,7 +70,7 @@ pub async fn verify(common: &Common, options: &Verify) -> Result<Exit> {
     } else if ok {
         say::line(&format!("all is well: {} ops, every chain and every head", say::text(&document, "ops")));
     } else {
-        say::line(&format!("not well: {}", say::text(&document, "first_bad")));
+        say::line(&format!("not well: {}", say::text(&document["first_bad"], "detail")));
         say::talk("hint: the black box and other kits may hold what is damaged here; keep this directory as it is");
     }
     Ok(if ok { Exit::Fine } else { Exit::Failed })
@@ -88,7 +88,7 @@ fn verify_files(data: &Path) -> Result<Value> {
         "ok": report.is_clean(),
         "ops": report.ops,
         "heads": report.heads.iter().map(head).collect::<Vec<_>>(),
-        "first_bad": report.fault.map(|fault| fault.to_string()),
+        "first_bad": report.fault.map(|fault| json!({"detail": fault.to_string()})),
     }))
 }
 

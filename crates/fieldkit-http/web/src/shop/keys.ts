@@ -3,7 +3,7 @@
 
 const CLIENT = "fieldkit.client";
 const COUNTER = "fieldkit.counter";
-const ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
+const ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ";
 
 let client = "";
 let counter = 0;
