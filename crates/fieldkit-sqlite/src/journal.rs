@@ -13,13 +13,16 @@ use fieldkit_core::chain::ChainError;
 use fieldkit_core::id::{Hash, OpId, ReplicaKey, StreamId};
 use fieldkit_core::op::{Head, SealedOp};
 use rusqlite::{Connection, OptionalExtension, params};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 mod schema {
     refinery::embed_migrations!("migrations/journal");
 }
 
+const PAGE_BYTES: u64 = 4096;
+/// A page in the log with its header.
+const FRAME_BYTES: usize = 24 + 4096;
 /// Frames that the log is grown to: 4 MiB. A checkpoint comes long before they are used up.
 const WAL_FRAMES: u64 = 1024;
 /// Frames in the log from which a checkpoint is worth its syncs.
@@ -76,6 +79,7 @@ impl Journal {
             sqlite::open(path, Durability::Full, Sharing::Exclusive).map_err(StoreError::sqlite("open", path))?;
         sqlite::migrate(&mut connection, path, &schema::migrations::runner())?;
         let mut journal = Journal { connection, path: path.to_owned(), streams: BTreeMap::new(), last_row: 0 };
+        journal.verify_length()?;
         journal.read_ends()?;
         journal.verify_ends()?;
         journal.box_mark()?;
@@ -303,7 +307,7 @@ impl Journal {
 
     /// Grows the log once, so that commits overwrite it from here on.
     pub fn grow_wal(&mut self) -> Result<(), StoreError> {
-        if std::fs::metadata(wal_path(&self.path)).is_ok_and(|found| found.len() >= WAL_FRAMES * 4120) {
+        if std::fs::metadata(wal_path(&self.path)).is_ok_and(|found| found.len() >= WAL_FRAMES * FRAME_BYTES as u64) {
             return Ok(());
         }
         failpoint::hit("journal.before_grow");
@@ -406,6 +410,24 @@ impl Journal {
             .set_db_config(rusqlite::config::DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false)
             .map_err(StoreError::failing(&self.path))?;
         self.connection.close().map_err(|(_, error)| StoreError::failing(&self.path)(error))
+    }
+
+    /// Every page that the journal counts is in the file or in its log; SQLite itself would read a lost one as zeros.
+    fn verify_length(&self) -> Result<(), StoreError> {
+        let counted: u64 = self
+            .connection
+            .query_row("PRAGMA page_count", [], |row| row.get(0))
+            .map_err(StoreError::sqlite("read", &self.path))?;
+        let length = std::fs::metadata(&self.path).map_err(StoreError::io("look at", &self.path))?.len();
+        let present = length / PAGE_BYTES;
+        if counted <= present {
+            return Ok(());
+        }
+        let logged = pages_in_log(&self.path)?;
+        match (present + 1..=counted).find(|page| !logged.contains(page)) {
+            None => Ok(()),
+            Some(page) => Err(StoreError::damaged(&self.path, format!("it is cut off before page {page} of {counted}"))),
+        }
     }
 
     fn read_ends(&mut self) -> Result<(), StoreError> {
@@ -534,6 +556,20 @@ pub(crate) fn wal_path(database: &Path) -> PathBuf {
     let mut name = database.as_os_str().to_owned();
     name.push("-wal");
     PathBuf::from(name)
+}
+
+/// The pages that the current run of a journal's log holds.
+fn pages_in_log(journal: &Path) -> Result<BTreeSet<u64>, StoreError> {
+    let path = wal_path(journal);
+    let bytes = match std::fs::read(&path) {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(BTreeSet::new()),
+        Err(error) => return Err(StoreError::io("read", &path)(error)),
+    };
+    // A header of 32 bytes with the salts at 16, then frames: page number, size, salts, checksums, the page.
+    let Some((header, frames)) = bytes.split_at_checked(32) else { return Ok(BTreeSet::new()) };
+    let current = frames.chunks_exact(FRAME_BYTES).take_while(|frame| frame[8..16] == header[16..24]);
+    Ok(current.map(|frame| u64::from(u32::from_be_bytes([frame[0], frame[1], frame[2], frame[3]]))).collect())
 }
 
 /// Whether the log beside a journal was written for another copy of it. SQLite would mix the two.

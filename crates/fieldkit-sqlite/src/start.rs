@@ -179,7 +179,7 @@ fn set_aside(path: &Path) -> Result<PathBuf, StoreError> {
 }
 
 /// Gives out every op of a damaged journal that can still be read and is itself whole, in row order.
-fn salvage(path: &Path, each: &mut dyn FnMut(SealedOp) -> Result<(), StoreError>) -> Result<(), StoreError> {
+pub(crate) fn salvage(path: &Path, each: &mut dyn FnMut(SealedOp) -> Result<(), StoreError>) -> Result<(), StoreError> {
     use crate::sqlite::{Durability, Sharing, open};
     let Ok(connection) = open(path, Durability::Full, Sharing::Exclusive) else { return Ok(()) };
     let mut after = 0i64;

@@ -153,9 +153,11 @@ impl Store {
         Ok((Store { place: started.place, journal: started.journal, link, ballast, sealer, alone: None }, report))
     }
 
-    /// Safe mode: opens the box alone. The journal is not touched; ops come from the box, into memory, and go to it.
+    /// Safe mode: opens the box alone. Ops come from it, into memory, and go to it; the journal is only read, for ops of
+    /// a last unacknowledged commit that never reached the box, as far as it can be read.
     ///
-    /// A box that was behind can be read but takes nothing: an op appended to it could contradict the journal.
+    /// A box that was behind can be read but takes nothing: an op appended to it could contradict the journal. Where
+    /// the journal cannot be read at all, sell in a fresh stream (a new replica): then nothing can contradict.
     pub fn open_black_box_only(options: &Options) -> Result<(Store, StartReport), StoreError> {
         let place = Place::take(&options.data)?;
         let mut report = StartReport::default();
@@ -180,7 +182,19 @@ impl Store {
                 file.cut(walked.end)?;
             }
             file.end = walked.end;
-            link.attach(Boxed { file, row: journal.last_row, covered: BTreeMap::new() }, journal.last_row)?;
+            let row = journal.last_row;
+            let mut tail = Vec::new();
+            start::salvage(&place.join(place::JOURNAL), &mut |op| {
+                if op.follows(&journal.head(&op.op.stream)) {
+                    tail.clear();
+                    tail.push(op);
+                    let plan = journal.plan(&tail, &[])?;
+                    journal.append(&plan)?;
+                }
+                Ok(())
+            })?;
+            link.attach(Boxed { file, row, covered: BTreeMap::new() }, journal.last_row)?;
+            report.refilled = link.refill_for(&journal, BOX_WAIT_ALONE)?;
         }
         let ballast = Ballast::at(place.join(place::BALLAST));
         let sealer = Sealer::idle(place.join(place::SEGMENTS));

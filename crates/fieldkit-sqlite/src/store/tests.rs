@@ -371,6 +371,46 @@ fn safe_mode_sells_into_the_box_and_the_journal_adopts_it() {
 }
 
 #[test]
+fn safe_mode_takes_over_what_only_the_journal_has() {
+    let mut bench = Bench::new();
+    let (mut store, _) = bench.open();
+    let mut written = bench.fill(&mut store, 3);
+    drop(store);
+    let before = fs::read(bench.stick()).unwrap();
+    let (mut store, _) = bench.open();
+    written.extend(bench.fill(&mut store, 1));
+    drop(store);
+    // The last commit reached the journal, and the power went before the box had it.
+    fs::write(bench.stick(), &before).unwrap();
+    let (mut safe, report) = Store::open_black_box_only(&bench.options).unwrap();
+    assert_eq!((report.ops, report.refilled), (4, 1));
+    written.extend(bench.fill(&mut safe, 1));
+    safe.close().unwrap();
+    let (mut store, report) = bench.open();
+    assert_eq!(report.adopted, 1);
+    assert_eq!(all(&mut store), ops(&written));
+}
+
+#[test]
+fn a_journal_cut_behind_a_kill_is_noticed() {
+    let mut bench = Bench::new();
+    let (mut store, _) = bench.open();
+    let mut written = bench.fill(&mut store, 200);
+    store.checkpoint().unwrap();
+    written.extend(bench.fill(&mut store, 4));
+    drop(store);
+    for part in [2, 3, 5] {
+        let journal = fs::OpenOptions::new().write(true).open(bench.data("journal.db")).unwrap();
+        let length = journal.metadata().unwrap().len();
+        journal.set_len(length - length / part).unwrap();
+        let (mut store, report) = bench.open();
+        assert_eq!(all(&mut store), ops(&written), "a {part}th cut off");
+        assert!(report.rebuilt > 0, "a {part}th cut off");
+        drop(store);
+    }
+}
+
+#[test]
 fn a_full_journal_is_an_error_of_its_own_and_the_box_is_adopted_later() {
     let mut bench = Bench::new();
     let (mut store, _) = bench.open();
