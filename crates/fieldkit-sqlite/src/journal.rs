@@ -14,6 +14,7 @@ use fieldkit_core::id::{Hash, OpId, ReplicaKey, StreamId};
 use fieldkit_core::op::{Head, SealedOp};
 use rusqlite::{Connection, OptionalExtension, params};
 use std::collections::{BTreeMap, BTreeSet};
+use std::cell::Cell;
 use std::path::{Path, PathBuf};
 
 mod schema {
@@ -62,6 +63,8 @@ pub(crate) struct Journal {
     path: PathBuf,
     pub streams: BTreeMap<StreamId, StreamRow>,
     pub last_row: u64,
+    /// Whether the file knows its log, so that the log is not taken for another's after a kill.
+    log_noted: Cell<bool>,
 }
 
 /// The ops of a batch that are new, and where they lead.
@@ -77,8 +80,14 @@ impl Journal {
     pub fn open(path: &Path) -> Result<Journal, StoreError> {
         let mut connection =
             sqlite::open(path, Durability::Full, Sharing::Exclusive).map_err(StoreError::sqlite("open", path))?;
-        sqlite::migrate(&mut connection, path, &schema::migrations::runner())?;
-        let mut journal = Journal { connection, path: path.to_owned(), streams: BTreeMap::new(), last_row: 0 };
+        sqlite::migrate(&mut connection, path, schema::migrations::runner())?;
+        let mut journal = Journal {
+            connection,
+            path: path.to_owned(),
+            streams: BTreeMap::new(),
+            last_row: 0,
+            log_noted: Cell::new(wal_salt(path)?.is_some()),
+        };
         journal.verify_length()?;
         journal.read_ends()?;
         journal.verify_ends()?;
@@ -91,8 +100,8 @@ impl Journal {
         let path = PathBuf::from("the journal in memory");
         let failed = StoreError::sqlite("make", &path);
         let mut connection = Connection::open_in_memory().map_err(failed)?;
-        sqlite::migrate(&mut connection, &path, &schema::migrations::runner())?;
-        Ok(Journal { connection, path, streams: BTreeMap::new(), last_row: 0 })
+        sqlite::migrate(&mut connection, &path, schema::migrations::runner())?;
+        Ok(Journal { connection, path, streams: BTreeMap::new(), last_row: 0, log_noted: Cell::new(true) })
     }
 
     pub fn path(&self) -> &Path {
@@ -144,6 +153,9 @@ impl Journal {
 
     /// Commits a plan. On `NoSpace` the journal is as before; after any other error nothing is known.
     pub fn append(&mut self, plan: &Plan) -> Result<(), StoreError> {
+        if !self.log_noted.get() {
+            self.checkpoint()?;
+        }
         let begun = self.last_row;
         failpoint::hit("journal.before_begin");
         let mut fresh = Vec::new();
@@ -153,7 +165,7 @@ impl Journal {
         });
         failpoint::hit("journal.after_commit");
         if let Err(error) = written {
-            let error = StoreError::failing(&self.path)(error);
+            let error = self.failed(error);
             let rolled_back = self.connection.is_autocommit() || self.connection.execute_batch("ROLLBACK").is_ok();
             self.last_row = begun;
             return Err(match error {
@@ -321,13 +333,16 @@ impl Journal {
         })();
         let strict = self.connection.pragma_update(None, "synchronous", "FULL");
         strict.map_err(StoreError::failing(&self.path))?;
-        match grown.map_err(StoreError::failing(&self.path)) {
+        match grown.map_err(|error| self.failed(error)) {
             // Without room the log grows with the commits instead; the space report will have warned.
             Ok(()) | Err(StoreError::NoSpace { .. }) => {}
             Err(error) => return Err(error),
         }
         failpoint::hit("journal.after_grow");
-        self.checkpoint()
+        match self.checkpoint() {
+            Err(StoreError::NoSpace { .. }) => Ok(()),
+            other => other,
+        }
     }
 
     /// Whether the log has grown enough for a checkpoint.
@@ -351,23 +366,48 @@ impl Journal {
             .and_then(|mut run| {
                 run.query_row([], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?, row.get::<_, i64>(2)?)))
             })
-            .map_err(StoreError::failing(&self.path))?;
+            .map_err(|error| self.failed(error))?;
         failpoint::hit("journal.after_checkpoint");
         if busy != 0 || log != moved {
             let text = format!("a checkpoint moved {moved} of {log} pages");
             return Err(StoreError::damaged(&self.path, text));
         }
+        self.log_noted.set(true);
         Ok(())
     }
 
     /// Writes down which log belongs to the file that the next checkpoint makes.
     fn note_wal(&self) -> Result<(), StoreError> {
-        let Some(salt) = wal_salt(&self.path)? else { return Ok(()) };
+        // Writing the note may itself begin the log anew, under another salt; then the note is written once more.
+        for _ in 0..3 {
+            let noted = wal_salt(&self.path)?;
+            self.connection
+                .prepare_cached(
+                    // Counting makes it a write: SQLite leaves out those that change nothing.
+                    "UPDATE mark SET wal_salt = ?1, grown = grown + 1 WHERE wal_salt IS NOT ?1 OR ?1 IS NULL",
+                )
+                .and_then(|mut update| update.execute([noted]))
+                .map_err(|error| self.failed(error))?;
+            if noted.is_some() && wal_salt(&self.path)? == noted {
+                return Ok(());
+            }
+        }
+        Err(StoreError::damaged(&self.path, "its log does not stand still"))
+    }
+
+    /// Remembers a segment: from here on a start verifies only what follows it.
+    pub fn note_segment(&self, no: i64, number: u64, last: &Hash, sum: &Hash) -> Result<(), StoreError> {
         self.connection
-            .prepare_cached("UPDATE mark SET wal_salt = ?1 WHERE wal_salt IS NOT ?1")
-            .and_then(|mut update| update.execute([salt]))
-            .map_err(StoreError::failing(&self.path))?;
+            .prepare_cached("INSERT OR REPLACE INTO segment VALUES (?1, ?2, ?3, ?4)")
+            .and_then(|mut put| put.execute(params![no, number, last.0, sum.0]))
+            .map_err(|error| self.failed(error))?;
         Ok(())
+    }
+
+    /// A failed write. It may have begun the log anew, so the file must be told of it before the next commit.
+    fn failed(&self, error: rusqlite::Error) -> StoreError {
+        self.log_noted.set(false);
+        StoreError::failing(&self.path)(error)
     }
 
     /// Where the box was whole, as of the last mark.
@@ -394,7 +434,7 @@ impl Journal {
             .and_then(|mut set| {
                 set.execute(params![mark.id, mark.end, mark.number, mark.sum, mark.row, mark.check()])
             })
-            .map_err(StoreError::failing(&self.path))?;
+            .map_err(|error| self.failed(error))?;
         Ok(())
     }
 

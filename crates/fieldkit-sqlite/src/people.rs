@@ -66,7 +66,7 @@ impl People {
         let mut connection =
             sqlite::open(&path, Durability::Full, Sharing::Exclusive).map_err(StoreError::sqlite("open", &path))?;
         connection.pragma_update(None, "secure_delete", true).map_err(StoreError::sqlite("open", &path))?;
-        sqlite::migrate(&mut connection, &path, &schema::migrations::runner())?;
+        sqlite::migrate(&mut connection, &path, schema::migrations::runner())?;
         Ok(People { connection, path })
     }
 

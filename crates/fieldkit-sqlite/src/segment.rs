@@ -13,7 +13,6 @@ use crate::place;
 use fieldkit_core::chain::ChainError;
 use fieldkit_core::id::{Hash, OpId, StreamId};
 use fieldkit_core::op::{Head, OP_BYTES_MAX, SealedOp};
-use rusqlite::params;
 use std::fs::{self, File};
 use std::io::{self, BufReader, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
@@ -181,7 +180,8 @@ impl Sealer {
                 Ok(result) => result?,
                 Err(_) => return Err(StoreError::damaged(&self.directory, "the thread that syncs segments died")),
             }
-            record(journal, &task, &segment)?;
+            journal.note_segment(task.no, task.number, &segment.last.hash, &segment.sum)?;
+            failpoint::hit("segment.after_record");
             return Ok(true);
         }
         if let Some(building) = self.building.take() {
@@ -279,17 +279,6 @@ fn finish(file: &File, written: &Path) -> Result<(), StoreError> {
     fs::rename(written, &target).map_err(StoreError::io("rename", written))?;
     failpoint::hit("segment.after_rename");
     place::sync_directory(target.parent().unwrap_or(Path::new("/")))
-}
-
-/// Notes a segment in the journal: from here on a start verifies only what follows it.
-fn record(journal: &Journal, task: &Task, segment: &Segment) -> Result<(), StoreError> {
-    journal
-        .connection()
-        .prepare_cached("INSERT OR REPLACE INTO segment VALUES (?1, ?2, ?3, ?4)")
-        .and_then(|mut put| put.execute(params![task.no, task.number, segment.last.hash.0, segment.sum.0]))
-        .map_err(StoreError::failing(journal.path()))?;
-    failpoint::hit("segment.after_record");
-    Ok(())
 }
 
 fn next_task(journal: &Journal) -> Result<Option<Task>, StoreError> {

@@ -96,6 +96,12 @@ pub fn verify_files(directory: &Path) -> Verdict {
     }
 }
 
+/// Whether a journal and the log beside it are one sound file.
+pub(crate) fn journal_is_sound(path: &Path) -> bool {
+    let Ok(connection) = open(path) else { return false };
+    structure(&connection).is_none() && walk(&connection, &mut Verdict::default()).is_ok()
+}
+
 /// Opens for looking only: without a log the file is taken as it is; with one, SQLite has to recover it in memory.
 fn open(path: &Path) -> rusqlite::Result<Connection> {
     let has_log = std::fs::metadata(journal::wal_path(path)).is_ok_and(|found| found.len() > 0);

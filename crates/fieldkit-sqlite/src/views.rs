@@ -225,7 +225,7 @@ impl ViewsWriter {
     fn existing(path: &Path) -> Result<(ViewsWriter, String), StoreError> {
         let mut connection =
             sqlite::open(path, Durability::Normal, Sharing::Shared).map_err(StoreError::sqlite("open", path))?;
-        sqlite::migrate(&mut connection, path, &schema::migrations::runner())?;
+        sqlite::migrate(&mut connection, path, schema::migrations::runner())?;
         let meta = |key: &str| {
             connection
                 .query_row("SELECT value FROM meta WHERE key = ?1", [key], |row| row.get::<_, String>(0))

@@ -16,7 +16,8 @@ struct Bench {
 
 impl Bench {
     fn new() -> Bench {
-        let home = tempfile::tempdir().unwrap();
+        // In memory where that is possible: these tests are about bytes, not about the disk's speed.
+        let home = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
         let place = BlackBoxPlace::At(home.path().join("stick.fkb"));
         let options = Options::new(home.path().join("data"), place);
         Bench { home, options, pen: Pen::new(7) }

@@ -14,6 +14,7 @@ use fieldkit_core::stamp::{ClockQuality, Stamp};
 use fieldkit_sqlite::{Batch, SignedHead};
 
 /// A replica that writes ops into its organisation's space.
+#[derive(Clone)]
 pub struct Pen {
     key: SigningKey,
     author: Author,
