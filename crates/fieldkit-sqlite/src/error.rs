@@ -166,7 +166,9 @@ impl StoreError {
         match self {
             StoreError::Locked { .. } | StoreError::Place { .. } | StoreError::NoSpace { .. } => Retry::AfterOperator,
             StoreError::Contradiction { .. } | StoreError::ForeignBox { .. } => Retry::AfterOperator,
-            StoreError::Chain { .. } | StoreError::Damaged { .. } | StoreError::Unrepaired { .. } => Retry::AfterOperator,
+            StoreError::Chain { .. } | StoreError::Damaged { .. } | StoreError::Unrepaired { .. } => {
+                Retry::AfterOperator
+            }
             StoreError::Newer { .. } | StoreError::BoxNotWhole { .. } => Retry::AfterOperator,
             StoreError::ReadOnly { .. } => Retry::AfterOperator,
             StoreError::Io { .. } | StoreError::Sqlite { .. } => Retry::Later,
@@ -213,9 +215,7 @@ impl StoreError {
 
     pub(crate) fn io(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> StoreError {
         move |source| match source.kind() {
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-                StoreError::NoSpace { path: path.to_owned() }
-            }
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => StoreError::NoSpace { path: path.to_owned() },
             _ => StoreError::Io { what, path: path.to_owned(), source },
         }
     }

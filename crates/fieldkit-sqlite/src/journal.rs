@@ -13,8 +13,8 @@ use fieldkit_core::chain::ChainError;
 use fieldkit_core::id::{Hash, OpId, ReplicaKey, StreamId};
 use fieldkit_core::op::{Head, SealedOp};
 use rusqlite::{Connection, OptionalExtension, params};
-use std::collections::{BTreeMap, BTreeSet};
 use std::cell::Cell;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 mod schema {
@@ -236,7 +236,9 @@ impl Journal {
             .prepare_cached("SELECT hash, bytes FROM op WHERE stream = ?1 AND seq = ?2")
             .and_then(|mut select| {
                 select
-                    .query_row(params![stream.no, id.seq], |row| Ok((row.get::<_, [u8; 32]>(0)?, row.get::<_, Vec<u8>>(1)?)))
+                    .query_row(params![stream.no, id.seq], |row| {
+                        Ok((row.get::<_, [u8; 32]>(0)?, row.get::<_, Vec<u8>>(1)?))
+                    })
                     .optional()
             })
             .map_err(StoreError::sqlite("read", &self.path))?;
@@ -442,9 +444,7 @@ impl Journal {
     pub fn close(mut self) -> Result<(), StoreError> {
         self.checkpoint()?;
         // The log goes with the last connection, and the next one has a salt of its own.
-        self.connection
-            .execute("UPDATE mark SET wal_salt = NULL", [])
-            .map_err(StoreError::failing(&self.path))?;
+        self.connection.execute("UPDATE mark SET wal_salt = NULL", []).map_err(StoreError::failing(&self.path))?;
         self.connection.flush_prepared_statement_cache();
         self.connection
             .set_db_config(rusqlite::config::DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false)
@@ -466,7 +466,9 @@ impl Journal {
         let logged = pages_in_log(&self.path)?;
         match (present + 1..=counted).find(|page| !logged.contains(page)) {
             None => Ok(()),
-            Some(page) => Err(StoreError::damaged(&self.path, format!("it is cut off before page {page} of {counted}"))),
+            Some(page) => {
+                Err(StoreError::damaged(&self.path, format!("it is cut off before page {page} of {counted}")))
+            }
         }
     }
 
@@ -474,9 +476,9 @@ impl Journal {
         let failed = StoreError::sqlite("read", &self.path);
         let ends = (|| {
             let mut streams = BTreeMap::new();
-            let mut select = self.connection.prepare(
-                "SELECT no, id, (SELECT max(seq) FROM op WHERE op.stream = no) FROM stream ORDER BY no",
-            )?;
+            let mut select = self
+                .connection
+                .prepare("SELECT no, id, (SELECT max(seq) FROM op WHERE op.stream = no) FROM stream ORDER BY no")?;
             let mut rows = select.query([])?;
             while let Some(row) = rows.next()? {
                 let (no, id): (i64, [u8; 16]) = (row.get(0)?, row.get(1)?);
@@ -546,12 +548,7 @@ impl Journal {
     }
 
     /// Calls `each` with the stored ops of a stream after a position, unchecked. `each` may stop with `Ok(false)`.
-    pub fn stream_ops(
-        &self,
-        no: i64,
-        after: u64,
-        each: &mut dyn FnMut(u64, [u8; 32], &[u8]) -> Result<bool, StoreError>,
-    ) -> Result<(), StoreError> {
+    pub fn stream_ops(&self, no: i64, after: u64, each: EachStored<'_>) -> Result<(), StoreError> {
         let failed = |error| StoreError::sqlite("read", &self.path)(error);
         let mut select = self
             .connection
@@ -579,6 +576,9 @@ impl Journal {
         Ok(op)
     }
 }
+
+/// Takes a position, the stored hash and the stored bytes, and says whether to go on.
+type EachStored<'a> = &'a mut dyn FnMut(u64, [u8; 32], &[u8]) -> Result<bool, StoreError>;
 
 /// The key that a stream's first op binds it to.
 pub(crate) fn opened_by(op: &SealedOp) -> Option<ReplicaKey> {

@@ -111,7 +111,7 @@ pub(crate) struct Sealer {
     /// Segments to make.
     tasks: Vec<Task>,
     building: Option<Building>,
-    finishing: Option<(JoinHandle<Result<(), StoreError>>, Task, Segment)>,
+    finishing: Option<Finishing>,
     /// After an error nothing is tried for the rest of the run: selling matters more than segments.
     given_up: bool,
 }
@@ -121,6 +121,13 @@ struct Task {
     stream: StreamId,
     no: i64,
     number: u64,
+}
+
+/// A segment on its way to the disk, in a thread of its own.
+struct Finishing {
+    thread: JoinHandle<Result<(), StoreError>>,
+    task: Task,
+    segment: Segment,
 }
 
 struct Building {
@@ -171,12 +178,13 @@ impl Sealer {
     }
 
     fn try_step(&mut self, journal: &Journal) -> Result<bool, StoreError> {
-        if let Some((thread, task, segment)) = self.finishing.take() {
-            if !thread.is_finished() {
-                self.finishing = Some((thread, task, segment));
+        if let Some(finishing) = self.finishing.take() {
+            if !finishing.thread.is_finished() {
+                self.finishing = Some(finishing);
                 return Ok(false);
             }
-            match thread.join() {
+            let (task, segment) = (finishing.task, finishing.segment);
+            match finishing.thread.join() {
                 Ok(result) => result?,
                 Err(_) => return Err(StoreError::damaged(&self.directory, "the thread that syncs segments died")),
             }
@@ -260,7 +268,7 @@ impl Sealer {
             .name("segment-sync".into())
             .spawn(move || finish(&file, &target))
             .map_err(StoreError::io("start a thread for", &self.directory))?;
-        self.finishing = Some((thread, task, segment));
+        self.finishing = Some(Finishing { thread, task, segment });
         Ok(())
     }
 }

@@ -46,7 +46,16 @@ fn run(home: &Path, failpoint: Option<&str>) -> (Output, u64) {
 fn run_injected(home: &Path, injection: &str) -> (Output, u64) {
     let call = injection.split(':').next().unwrap_or_default();
     let mut command = Command::new("strace");
-    command.args(["-f", "-qq", "-o", "/dev/null", "-e", &format!("trace={call}"), "-e", &format!("inject={injection}")]);
+    command.args([
+        "-f",
+        "-qq",
+        "-o",
+        "/dev/null",
+        "-e",
+        &format!("trace={call}"),
+        "-e",
+        &format!("inject={injection}"),
+    ]);
     command.arg(std::env::current_exe().expect("the test has a file"));
     run_by(command, home, None)
 }
@@ -106,7 +115,9 @@ fn acknowledged_ops_survive_a_kill_at_every_step_of_a_run() {
         }
     }
     println!("{} kills: {fired:?}", fired.len());
-    for name in ["journal.before_commit:1", "journal.after_commit:37", "box.after_write:37", "journal.after_checkpoint:2"] {
+    for name in
+        ["journal.before_commit:1", "journal.after_commit:37", "box.after_write:37", "journal.after_checkpoint:2"]
+    {
         assert!(fired.iter().any(|one| one == name), "{name} never fired");
     }
 }

@@ -32,7 +32,8 @@ impl Drop for Mounted {
 
 /// Fills the disk to the last block, as a camera roll would.
 fn fill(directory: &Path) {
-    let mut file = fs::OpenOptions::new().create(true).append(true).open(directory.join("photos")).expect("a name fits");
+    let mut file =
+        fs::OpenOptions::new().create(true).append(true).open(directory.join("photos")).expect("a name fits");
     while file.write_all(&[7; 4096]).is_ok() {}
 }
 

@@ -351,6 +351,57 @@ fn a_missing_box_never_holds_a_sale_and_catches_up() {
 }
 
 #[test]
+fn a_box_that_hangs_holds_one_sale_a_quarter_second_and_no_other() {
+    let mut bench = Bench::new();
+    let (mut store, _) = bench.open();
+    let mut written = bench.fill(&mut store, 3);
+    let (stuck, _queue) = store.link.keeper.as_ref().unwrap().stuck();
+    let working = store.link.keeper.replace(stuck).unwrap();
+    let begun = Instant::now();
+    let next = bench.pen.write(1, 400);
+    let commit = store.commit(next.batch()).unwrap();
+    assert_eq!((commit.box_state, commit.copies), (BoxState::Behind, Copies::OnThisKit));
+    assert!(begun.elapsed() >= BOX_WAIT && begun.elapsed() < Duration::from_secs(2));
+    assert!(bench.data("box-behind").exists());
+    written.push(next);
+    let begun = Instant::now();
+    written.extend(bench.fill(&mut store, 100));
+    assert!(begun.elapsed() < Duration::from_secs(2));
+    // It answers again: what it missed is handed to it step by step.
+    store.link.keeper = Some(working);
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while store.box_state() != BoxState::Whole {
+        assert!(Instant::now() < deadline);
+        store.maintain().unwrap();
+    }
+    assert!(!bench.data("box-behind").exists());
+    store.close().unwrap();
+    fs::remove_file(bench.data("journal.db")).unwrap();
+    let (mut store, _) = bench.open();
+    assert_eq!(all(&mut store), ops(&written));
+}
+
+#[test]
+fn a_box_that_failed_is_opened_again_and_filled_up() {
+    let mut bench = Bench::new();
+    let (mut store, _) = bench.open();
+    let mut written = bench.fill(&mut store, 3);
+    store.link.keeper.as_ref().unwrap().fail();
+    written.extend(bench.fill(&mut store, 300));
+    assert_eq!((store.box_state(), store.box_fault()), (BoxState::Behind, Some("pulled out".into())));
+    store.link.tried = Instant::now() - BOX_RETRY;
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while store.box_state() != BoxState::Whole {
+        assert!(Instant::now() < deadline);
+        store.maintain().unwrap();
+    }
+    store.close().unwrap();
+    fs::remove_file(bench.data("journal.db")).unwrap();
+    let (mut store, _) = bench.open();
+    assert_eq!(all(&mut store), ops(&written));
+}
+
+#[test]
 fn safe_mode_sells_into_the_box_and_the_journal_adopts_it() {
     let mut bench = Bench::new();
     let (mut store, _) = bench.open();
