@@ -108,6 +108,8 @@ pub(crate) struct Sealer {
     directory: PathBuf,
     /// Segments on record that this run has not looked at yet, with their checksums.
     unchecked: Vec<(Task, Hash)>,
+    /// One that is being read in a thread of its own.
+    checking: Option<(JoinHandle<bool>, Task)>,
     /// Segments to make.
     tasks: Vec<Task>,
     building: Option<Building>,
@@ -139,7 +141,15 @@ struct Building {
 
 impl Sealer {
     pub fn idle(directory: PathBuf) -> Sealer {
-        Sealer { directory, unchecked: vec![], tasks: vec![], building: None, finishing: None, given_up: true }
+        Sealer {
+            directory,
+            unchecked: vec![],
+            checking: None,
+            tasks: vec![],
+            building: None,
+            finishing: None,
+            given_up: true,
+        }
     }
 
     /// Takes up what is on record.
@@ -195,12 +205,23 @@ impl Sealer {
         if let Some(building) = self.building.take() {
             return self.build_on(journal, building).map(|()| true);
         }
-        if let Some((task, sum)) = self.unchecked.pop() {
-            let sound = read(&path(&self.directory, &task.stream, task.number), &mut |_| ());
-            if !sound.is_ok_and(|segment| segment.sum == sum) {
+        if let Some((thread, task)) = self.checking.take() {
+            if !thread.is_finished() {
+                self.checking = Some((thread, task));
+                return Ok(false);
+            }
+            if !thread.join().unwrap_or(false) {
                 self.tasks.push(task);
             }
-            return Ok(true);
+        }
+        if let Some((task, sum)) = self.unchecked.pop() {
+            let path = path(&self.directory, &task.stream, task.number);
+            let thread = std::thread::Builder::new()
+                .name("segment-check".into())
+                .spawn(move || holds(&path, &sum).unwrap_or(false))
+                .map_err(StoreError::io("start a thread for", &self.directory))?;
+            self.checking = Some((thread, task));
+            return Ok(false);
         }
         match self.tasks.pop().map_or_else(|| next_task(journal), |task| Ok(Some(task)))? {
             None => Ok(false),
@@ -287,6 +308,23 @@ fn finish(file: &File, written: &Path) -> Result<(), StoreError> {
     fs::rename(written, &target).map_err(StoreError::io("rename", written))?;
     failpoint::hit("segment.after_rename");
     place::sync_directory(target.parent().unwrap_or(Path::new("/")))
+}
+
+/// Whether a file is byte for byte the segment with this checksum.
+fn holds(path: &Path, sum: &Hash) -> io::Result<bool> {
+    let mut file = File::open(path)?;
+    let mut left = file.metadata()?.len().saturating_sub(32);
+    let mut hasher = blake3::Hasher::new();
+    let mut buffer = vec![0; 64 << 10];
+    while left > 0 {
+        let part = left.min(buffer.len() as u64) as usize;
+        file.read_exact(&mut buffer[..part])?;
+        hasher.update(&buffer[..part]);
+        left -= part as u64;
+    }
+    let mut stored = [0; 32];
+    file.read_exact(&mut stored)?;
+    Ok(stored == sum.0 && *hasher.finalize().as_bytes() == sum.0)
 }
 
 fn next_task(journal: &Journal) -> Result<Option<Task>, StoreError> {
