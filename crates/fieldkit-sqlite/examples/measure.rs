@@ -10,7 +10,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut arguments = std::env::args().skip(1);
     let home = std::path::PathBuf::from(arguments.next().ok_or("which directory?")?);
     let ops: usize = arguments.next().ok_or("how many ops?")?.parse()?;
-    let black_box = if std::env::var("BOX").is_ok_and(|word| word == "off") { BlackBoxPlace::Off } else { BlackBoxPlace::InData };
+    let black_box =
+        if std::env::var("BOX").is_ok_and(|word| word == "off") { BlackBoxPlace::Off } else { BlackBoxPlace::InData };
     let options = Options::new(&home, black_box);
     let mut pen = pen::Pen::new(1);
     let (mut store, _) = Store::open(&options)?;
@@ -23,14 +24,15 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             let begun = Instant::now();
             store.commit(written.batch())?;
             took.push(begun.elapsed());
-            let begun = Instant::now();
-            while store.maintain()?.more {
+            let mut more = true;
+            while more {
+                let begun = Instant::now();
+                more = store.maintain()?.more;
                 upkeep.push(begun.elapsed());
             }
-            upkeep.push(begun.elapsed());
         }
         print(&format!("commit of {batch}"), took);
-        print("upkeep", upkeep);
+        print("a step of upkeep", upkeep);
     }
     let begun = Instant::now();
     let mut left = ops.saturating_sub(store.last_row() as usize);

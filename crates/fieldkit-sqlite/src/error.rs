@@ -67,6 +67,12 @@ pub enum StoreError {
         /// The file that could not grow.
         path: PathBuf,
     },
+    /// The file system was made read-only under the daemon, usually by the kernel after an error.
+    #[error("{} is on a disk that has become read-only", path.display())]
+    ReadOnly {
+        /// The file.
+        path: PathBuf,
+    },
     /// A write or sync failed: what the disk holds is unknown until the next start.
     #[error("the disk failed while writing {}", path.display())]
     StorageFailing {
@@ -160,8 +166,11 @@ impl StoreError {
         match self {
             StoreError::Locked { .. } | StoreError::Place { .. } | StoreError::NoSpace { .. } => Retry::AfterOperator,
             StoreError::Contradiction { .. } | StoreError::ForeignBox { .. } => Retry::AfterOperator,
-            StoreError::Chain { .. } | StoreError::Damaged { .. } | StoreError::Unrepaired { .. } => Retry::AfterOperator,
+            StoreError::Chain { .. } | StoreError::Damaged { .. } | StoreError::Unrepaired { .. } => {
+                Retry::AfterOperator
+            }
             StoreError::Newer { .. } | StoreError::BoxNotWhole { .. } => Retry::AfterOperator,
+            StoreError::ReadOnly { .. } => Retry::AfterOperator,
             StoreError::Io { .. } | StoreError::Sqlite { .. } => Retry::Later,
             StoreError::StorageFailing { .. } | StoreError::Fork { .. } | StoreError::Gap { .. } => Retry::Never,
         }
@@ -175,6 +184,9 @@ impl StoreError {
             StoreError::Io { .. } => "check that the directory exists, can be written by this user and has space left",
             StoreError::Sqlite { .. } => "check the disk, then start again; the black box holds the same ops",
             StoreError::NoSpace { .. } => "free some space on this disk, then start again",
+            StoreError::ReadOnly { .. } => {
+                "what was acknowledged is safe; export it, then move the data to another disk or card"
+            }
             StoreError::StorageFailing { .. } => "start again; if it comes back, move the data to another disk or card",
             StoreError::Fork { .. } | StoreError::Gap { .. } => "start again; nothing that was stored has been changed",
             StoreError::Contradiction { .. } => "keep both files; one of them is from another copy of this kit",
@@ -203,9 +215,7 @@ impl StoreError {
 
     pub(crate) fn io(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> StoreError {
         move |source| match source.kind() {
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-                StoreError::NoSpace { path: path.to_owned() }
-            }
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => StoreError::NoSpace { path: path.to_owned() },
             _ => StoreError::Io { what, path: path.to_owned(), source },
         }
     }
@@ -224,7 +234,13 @@ impl StoreError {
         move |source| {
             let source = SqliteError::from(source);
             let path = path.to_owned();
-            if source.is_full() { StoreError::NoSpace { path } } else { StoreError::StorageFailing { path, source } }
+            let read_only = rustix::fs::statvfs(&path)
+                .is_ok_and(|found| found.f_flag.contains(rustix::fs::StatVfsMountFlags::RDONLY));
+            match source.is_full() {
+                true => StoreError::NoSpace { path },
+                false if read_only => StoreError::ReadOnly { path },
+                false => StoreError::StorageFailing { path, source },
+            }
         }
     }
 

@@ -13,13 +13,17 @@ use fieldkit_core::chain::ChainError;
 use fieldkit_core::id::{Hash, OpId, ReplicaKey, StreamId};
 use fieldkit_core::op::{Head, SealedOp};
 use rusqlite::{Connection, OptionalExtension, params};
-use std::collections::BTreeMap;
+use std::cell::Cell;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 mod schema {
     refinery::embed_migrations!("migrations/journal");
 }
 
+const PAGE_BYTES: u64 = 4096;
+/// A page in the log with its header.
+const FRAME_BYTES: usize = 24 + 4096;
 /// Frames that the log is grown to: 4 MiB. A checkpoint comes long before they are used up.
 const WAL_FRAMES: u64 = 1024;
 /// Frames in the log from which a checkpoint is worth its syncs.
@@ -59,6 +63,8 @@ pub(crate) struct Journal {
     path: PathBuf,
     pub streams: BTreeMap<StreamId, StreamRow>,
     pub last_row: u64,
+    /// Whether the file knows its log, so that the log is not taken for another's after a kill.
+    log_noted: Cell<bool>,
 }
 
 /// The ops of a batch that are new, and where they lead.
@@ -74,8 +80,15 @@ impl Journal {
     pub fn open(path: &Path) -> Result<Journal, StoreError> {
         let mut connection =
             sqlite::open(path, Durability::Full, Sharing::Exclusive).map_err(StoreError::sqlite("open", path))?;
-        sqlite::migrate(&mut connection, path, &schema::migrations::runner())?;
-        let mut journal = Journal { connection, path: path.to_owned(), streams: BTreeMap::new(), last_row: 0 };
+        sqlite::migrate(&mut connection, path, schema::migrations::runner())?;
+        let mut journal = Journal {
+            connection,
+            path: path.to_owned(),
+            streams: BTreeMap::new(),
+            last_row: 0,
+            log_noted: Cell::new(wal_salt(path)?.is_some()),
+        };
+        journal.verify_length()?;
         journal.read_ends()?;
         journal.verify_ends()?;
         journal.box_mark()?;
@@ -87,8 +100,8 @@ impl Journal {
         let path = PathBuf::from("the journal in memory");
         let failed = StoreError::sqlite("make", &path);
         let mut connection = Connection::open_in_memory().map_err(failed)?;
-        sqlite::migrate(&mut connection, &path, &schema::migrations::runner())?;
-        Ok(Journal { connection, path, streams: BTreeMap::new(), last_row: 0 })
+        sqlite::migrate(&mut connection, &path, schema::migrations::runner())?;
+        Ok(Journal { connection, path, streams: BTreeMap::new(), last_row: 0, log_noted: Cell::new(true) })
     }
 
     pub fn path(&self) -> &Path {
@@ -140,6 +153,9 @@ impl Journal {
 
     /// Commits a plan. On `NoSpace` the journal is as before; after any other error nothing is known.
     pub fn append(&mut self, plan: &Plan) -> Result<(), StoreError> {
+        if !self.log_noted.get() {
+            self.checkpoint()?;
+        }
         let begun = self.last_row;
         failpoint::hit("journal.before_begin");
         let mut fresh = Vec::new();
@@ -149,7 +165,7 @@ impl Journal {
         });
         failpoint::hit("journal.after_commit");
         if let Err(error) = written {
-            let error = StoreError::failing(&self.path)(error);
+            let error = self.failed(error);
             let rolled_back = self.connection.is_autocommit() || self.connection.execute_batch("ROLLBACK").is_ok();
             self.last_row = begun;
             return Err(match error {
@@ -220,7 +236,9 @@ impl Journal {
             .prepare_cached("SELECT hash, bytes FROM op WHERE stream = ?1 AND seq = ?2")
             .and_then(|mut select| {
                 select
-                    .query_row(params![stream.no, id.seq], |row| Ok((row.get::<_, [u8; 32]>(0)?, row.get::<_, Vec<u8>>(1)?)))
+                    .query_row(params![stream.no, id.seq], |row| {
+                        Ok((row.get::<_, [u8; 32]>(0)?, row.get::<_, Vec<u8>>(1)?))
+                    })
                     .optional()
             })
             .map_err(StoreError::sqlite("read", &self.path))?;
@@ -303,7 +321,7 @@ impl Journal {
 
     /// Grows the log once, so that commits overwrite it from here on.
     pub fn grow_wal(&mut self) -> Result<(), StoreError> {
-        if std::fs::metadata(wal_path(&self.path)).is_ok_and(|found| found.len() >= WAL_FRAMES * 4120) {
+        if std::fs::metadata(wal_path(&self.path)).is_ok_and(|found| found.len() >= WAL_FRAMES * FRAME_BYTES as u64) {
             return Ok(());
         }
         failpoint::hit("journal.before_grow");
@@ -317,13 +335,16 @@ impl Journal {
         })();
         let strict = self.connection.pragma_update(None, "synchronous", "FULL");
         strict.map_err(StoreError::failing(&self.path))?;
-        match grown.map_err(StoreError::failing(&self.path)) {
+        match grown.map_err(|error| self.failed(error)) {
             // Without room the log grows with the commits instead; the space report will have warned.
             Ok(()) | Err(StoreError::NoSpace { .. }) => {}
             Err(error) => return Err(error),
         }
         failpoint::hit("journal.after_grow");
-        self.checkpoint()
+        match self.checkpoint() {
+            Err(StoreError::NoSpace { .. }) => Ok(()),
+            other => other,
+        }
     }
 
     /// Whether the log has grown enough for a checkpoint.
@@ -347,23 +368,48 @@ impl Journal {
             .and_then(|mut run| {
                 run.query_row([], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?, row.get::<_, i64>(2)?)))
             })
-            .map_err(StoreError::failing(&self.path))?;
+            .map_err(|error| self.failed(error))?;
         failpoint::hit("journal.after_checkpoint");
         if busy != 0 || log != moved {
             let text = format!("a checkpoint moved {moved} of {log} pages");
             return Err(StoreError::damaged(&self.path, text));
         }
+        self.log_noted.set(true);
         Ok(())
     }
 
     /// Writes down which log belongs to the file that the next checkpoint makes.
     fn note_wal(&self) -> Result<(), StoreError> {
-        let Some(salt) = wal_salt(&self.path)? else { return Ok(()) };
+        // Writing the note may itself begin the log anew, under another salt; then the note is written once more.
+        for _ in 0..3 {
+            let noted = wal_salt(&self.path)?;
+            self.connection
+                .prepare_cached(
+                    // Counting makes it a write: SQLite leaves out those that change nothing.
+                    "UPDATE mark SET wal_salt = ?1, grown = grown + 1 WHERE wal_salt IS NOT ?1 OR ?1 IS NULL",
+                )
+                .and_then(|mut update| update.execute([noted]))
+                .map_err(|error| self.failed(error))?;
+            if noted.is_some() && wal_salt(&self.path)? == noted {
+                return Ok(());
+            }
+        }
+        Err(StoreError::damaged(&self.path, "its log does not stand still"))
+    }
+
+    /// Remembers a segment: from here on a start verifies only what follows it.
+    pub fn note_segment(&self, no: i64, number: u64, last: &Hash, sum: &Hash) -> Result<(), StoreError> {
         self.connection
-            .prepare_cached("UPDATE mark SET wal_salt = ?1 WHERE wal_salt IS NOT ?1")
-            .and_then(|mut update| update.execute([salt]))
-            .map_err(StoreError::failing(&self.path))?;
+            .prepare_cached("INSERT OR REPLACE INTO segment VALUES (?1, ?2, ?3, ?4)")
+            .and_then(|mut put| put.execute(params![no, number, last.0, sum.0]))
+            .map_err(|error| self.failed(error))?;
         Ok(())
+    }
+
+    /// A failed write. It may have begun the log anew, so the file must be told of it before the next commit.
+    fn failed(&self, error: rusqlite::Error) -> StoreError {
+        self.log_noted.set(false);
+        StoreError::failing(&self.path)(error)
     }
 
     /// Where the box was whole, as of the last mark.
@@ -390,7 +436,7 @@ impl Journal {
             .and_then(|mut set| {
                 set.execute(params![mark.id, mark.end, mark.number, mark.sum, mark.row, mark.check()])
             })
-            .map_err(StoreError::failing(&self.path))?;
+            .map_err(|error| self.failed(error))?;
         Ok(())
     }
 
@@ -398,9 +444,7 @@ impl Journal {
     pub fn close(mut self) -> Result<(), StoreError> {
         self.checkpoint()?;
         // The log goes with the last connection, and the next one has a salt of its own.
-        self.connection
-            .execute("UPDATE mark SET wal_salt = NULL", [])
-            .map_err(StoreError::failing(&self.path))?;
+        self.connection.execute("UPDATE mark SET wal_salt = NULL", []).map_err(StoreError::failing(&self.path))?;
         self.connection.flush_prepared_statement_cache();
         self.connection
             .set_db_config(rusqlite::config::DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false)
@@ -408,13 +452,33 @@ impl Journal {
         self.connection.close().map_err(|(_, error)| StoreError::failing(&self.path)(error))
     }
 
+    /// Every page that the journal counts is in the file or in its log; SQLite itself would read a lost one as zeros.
+    fn verify_length(&self) -> Result<(), StoreError> {
+        let counted: u64 = self
+            .connection
+            .query_row("PRAGMA page_count", [], |row| row.get(0))
+            .map_err(StoreError::sqlite("read", &self.path))?;
+        let length = std::fs::metadata(&self.path).map_err(StoreError::io("look at", &self.path))?.len();
+        let present = length / PAGE_BYTES;
+        if counted <= present {
+            return Ok(());
+        }
+        let logged = pages_in_log(&self.path)?;
+        match (present + 1..=counted).find(|page| !logged.contains(page)) {
+            None => Ok(()),
+            Some(page) => {
+                Err(StoreError::damaged(&self.path, format!("it is cut off before page {page} of {counted}")))
+            }
+        }
+    }
+
     fn read_ends(&mut self) -> Result<(), StoreError> {
         let failed = StoreError::sqlite("read", &self.path);
         let ends = (|| {
             let mut streams = BTreeMap::new();
-            let mut select = self.connection.prepare(
-                "SELECT no, id, (SELECT max(seq) FROM op WHERE op.stream = no) FROM stream ORDER BY no",
-            )?;
+            let mut select = self
+                .connection
+                .prepare("SELECT no, id, (SELECT max(seq) FROM op WHERE op.stream = no) FROM stream ORDER BY no")?;
             let mut rows = select.query([])?;
             while let Some(row) = rows.next()? {
                 let (no, id): (i64, [u8; 16]) = (row.get(0)?, row.get(1)?);
@@ -484,12 +548,7 @@ impl Journal {
     }
 
     /// Calls `each` with the stored ops of a stream after a position, unchecked. `each` may stop with `Ok(false)`.
-    pub fn stream_ops(
-        &self,
-        no: i64,
-        after: u64,
-        each: &mut dyn FnMut(u64, [u8; 32], &[u8]) -> Result<bool, StoreError>,
-    ) -> Result<(), StoreError> {
+    pub fn stream_ops(&self, no: i64, after: u64, each: EachStored<'_>) -> Result<(), StoreError> {
         let failed = |error| StoreError::sqlite("read", &self.path)(error);
         let mut select = self
             .connection
@@ -518,6 +577,9 @@ impl Journal {
     }
 }
 
+/// Takes a position, the stored hash and the stored bytes, and says whether to go on.
+type EachStored<'a> = &'a mut dyn FnMut(u64, [u8; 32], &[u8]) -> Result<bool, StoreError>;
+
 /// The key that a stream's first op binds it to.
 pub(crate) fn opened_by(op: &SealedOp) -> Option<ReplicaKey> {
     match Body::open(op.op.kind, &op.op.body) {
@@ -534,6 +596,20 @@ pub(crate) fn wal_path(database: &Path) -> PathBuf {
     let mut name = database.as_os_str().to_owned();
     name.push("-wal");
     PathBuf::from(name)
+}
+
+/// The pages that the current run of a journal's log holds.
+fn pages_in_log(journal: &Path) -> Result<BTreeSet<u64>, StoreError> {
+    let path = wal_path(journal);
+    let bytes = match std::fs::read(&path) {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(BTreeSet::new()),
+        Err(error) => return Err(StoreError::io("read", &path)(error)),
+    };
+    // A header of 32 bytes with the salts at 16, then frames: page number, size, salts, checksums, the page.
+    let Some((header, frames)) = bytes.split_at_checked(32) else { return Ok(BTreeSet::new()) };
+    let current = frames.chunks_exact(FRAME_BYTES).take_while(|frame| frame[8..16] == header[16..24]);
+    Ok(current.map(|frame| u64::from(u32::from_be_bytes([frame[0], frame[1], frame[2], frame[3]]))).collect())
 }
 
 /// Whether the log beside a journal was written for another copy of it. SQLite would mix the two.

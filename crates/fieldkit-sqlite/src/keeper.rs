@@ -18,9 +18,14 @@ const QUEUE: usize = 64;
 const CLOSE_WAIT: Duration = Duration::from_secs(2);
 
 enum Job {
-    Write { payload: Vec<u8>, row: u64 },
+    Write {
+        payload: Vec<u8>,
+        row: u64,
+    },
     Reopen,
     Close,
+    #[cfg(test)]
+    Fail,
 }
 
 /// What the box has confirmed.
@@ -109,6 +114,23 @@ impl Keeper {
         }
     }
 
+    /// The same box with a thread that never answers.
+    #[cfg(test)]
+    pub fn stuck(&self) -> (Keeper, impl Sized + use<>) {
+        let (jobs, queue) = sync_channel(QUEUE);
+        let shared = Arc::new(Shared { progress: Mutex::new(self.progress()), changed: Condvar::new() });
+        (Keeper { jobs, shared, path: self.path.clone(), id: self.id, device: self.device, handed: self.handed }, queue)
+    }
+
+    /// Makes the box fail, as a stick does that is pulled out.
+    #[cfg(test)]
+    pub fn fail(&self) {
+        assert!(self.jobs.send(Job::Fail).is_ok(), "the thread lives");
+        while self.progress().failed.is_none() {
+            std::thread::yield_now();
+        }
+    }
+
     /// Lets the thread finish what it has; a thread that hangs is left behind.
     pub fn close(self) {
         if self.jobs.try_send(Job::Close).is_err() {
@@ -161,6 +183,8 @@ impl Worker {
             match after {
                 Some(Job::Close) => break,
                 Some(Job::Reopen) => self.reopen(),
+                #[cfg(test)]
+                Some(Job::Fail) => self.fail("pulled out".into()),
                 Some(Job::Write { .. }) | None => {}
             }
         }

@@ -13,7 +13,6 @@ use crate::place;
 use fieldkit_core::chain::ChainError;
 use fieldkit_core::id::{Hash, OpId, StreamId};
 use fieldkit_core::op::{Head, OP_BYTES_MAX, SealedOp};
-use rusqlite::params;
 use std::fs::{self, File};
 use std::io::{self, BufReader, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
@@ -109,10 +108,12 @@ pub(crate) struct Sealer {
     directory: PathBuf,
     /// Segments on record that this run has not looked at yet, with their checksums.
     unchecked: Vec<(Task, Hash)>,
+    /// One that is being read in a thread of its own.
+    checking: Option<(JoinHandle<bool>, Task)>,
     /// Segments to make.
     tasks: Vec<Task>,
     building: Option<Building>,
-    finishing: Option<(JoinHandle<Result<(), StoreError>>, Task, Segment)>,
+    finishing: Option<Finishing>,
     /// After an error nothing is tried for the rest of the run: selling matters more than segments.
     given_up: bool,
 }
@@ -124,6 +125,13 @@ struct Task {
     number: u64,
 }
 
+/// A segment on its way to the disk, in a thread of its own.
+struct Finishing {
+    thread: JoinHandle<Result<(), StoreError>>,
+    task: Task,
+    segment: Segment,
+}
+
 struct Building {
     task: Task,
     file: BufWriter<File>,
@@ -133,7 +141,15 @@ struct Building {
 
 impl Sealer {
     pub fn idle(directory: PathBuf) -> Sealer {
-        Sealer { directory, unchecked: vec![], tasks: vec![], building: None, finishing: None, given_up: true }
+        Sealer {
+            directory,
+            unchecked: vec![],
+            checking: None,
+            tasks: vec![],
+            building: None,
+            finishing: None,
+            given_up: true,
+        }
     }
 
     /// Takes up what is on record.
@@ -172,27 +188,40 @@ impl Sealer {
     }
 
     fn try_step(&mut self, journal: &Journal) -> Result<bool, StoreError> {
-        if let Some((thread, task, segment)) = self.finishing.take() {
-            if !thread.is_finished() {
-                self.finishing = Some((thread, task, segment));
+        if let Some(finishing) = self.finishing.take() {
+            if !finishing.thread.is_finished() {
+                self.finishing = Some(finishing);
                 return Ok(false);
             }
-            match thread.join() {
+            let (task, segment) = (finishing.task, finishing.segment);
+            match finishing.thread.join() {
                 Ok(result) => result?,
                 Err(_) => return Err(StoreError::damaged(&self.directory, "the thread that syncs segments died")),
             }
-            record(journal, &task, &segment)?;
+            journal.note_segment(task.no, task.number, &segment.last.hash, &segment.sum)?;
+            failpoint::hit("segment.after_record");
             return Ok(true);
         }
         if let Some(building) = self.building.take() {
             return self.build_on(journal, building).map(|()| true);
         }
-        if let Some((task, sum)) = self.unchecked.pop() {
-            let sound = read(&path(&self.directory, &task.stream, task.number), &mut |_| ());
-            if !sound.is_ok_and(|segment| segment.sum == sum) {
+        if let Some((thread, task)) = self.checking.take() {
+            if !thread.is_finished() {
+                self.checking = Some((thread, task));
+                return Ok(false);
+            }
+            if !thread.join().unwrap_or(false) {
                 self.tasks.push(task);
             }
-            return Ok(true);
+        }
+        if let Some((task, sum)) = self.unchecked.pop() {
+            let path = path(&self.directory, &task.stream, task.number);
+            let thread = std::thread::Builder::new()
+                .name("segment-check".into())
+                .spawn(move || holds(&path, &sum).unwrap_or(false))
+                .map_err(StoreError::io("start a thread for", &self.directory))?;
+            self.checking = Some((thread, task));
+            return Ok(false);
         }
         match self.tasks.pop().map_or_else(|| next_task(journal), |task| Ok(Some(task)))? {
             None => Ok(false),
@@ -260,7 +289,7 @@ impl Sealer {
             .name("segment-sync".into())
             .spawn(move || finish(&file, &target))
             .map_err(StoreError::io("start a thread for", &self.directory))?;
-        self.finishing = Some((thread, task, segment));
+        self.finishing = Some(Finishing { thread, task, segment });
         Ok(())
     }
 }
@@ -281,15 +310,21 @@ fn finish(file: &File, written: &Path) -> Result<(), StoreError> {
     place::sync_directory(target.parent().unwrap_or(Path::new("/")))
 }
 
-/// Notes a segment in the journal: from here on a start verifies only what follows it.
-fn record(journal: &Journal, task: &Task, segment: &Segment) -> Result<(), StoreError> {
-    journal
-        .connection()
-        .prepare_cached("INSERT OR REPLACE INTO segment VALUES (?1, ?2, ?3, ?4)")
-        .and_then(|mut put| put.execute(params![task.no, task.number, segment.last.hash.0, segment.sum.0]))
-        .map_err(StoreError::failing(journal.path()))?;
-    failpoint::hit("segment.after_record");
-    Ok(())
+/// Whether a file is byte for byte the segment with this checksum.
+fn holds(path: &Path, sum: &Hash) -> io::Result<bool> {
+    let mut file = File::open(path)?;
+    let mut left = file.metadata()?.len().saturating_sub(32);
+    let mut hasher = blake3::Hasher::new();
+    let mut buffer = vec![0; 64 << 10];
+    while left > 0 {
+        let part = left.min(buffer.len() as u64) as usize;
+        file.read_exact(&mut buffer[..part])?;
+        hasher.update(&buffer[..part]);
+        left -= part as u64;
+    }
+    let mut stored = [0; 32];
+    file.read_exact(&mut stored)?;
+    Ok(stored == sum.0 && *hasher.finalize().as_bytes() == sum.0)
 }
 
 fn next_task(journal: &Journal) -> Result<Option<Task>, StoreError> {

@@ -6,6 +6,7 @@
 use crate::error::StoreError;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
+use std::cmp::Ordering;
 use std::path::Path;
 
 /// An error of SQLite.
@@ -92,8 +93,7 @@ pub(crate) fn open(path: &Path, durability: Durability, sharing: Sharing) -> rus
 
 /// Opens a database for reading beside its writer.
 pub(crate) fn open_reader(path: &Path) -> rusqlite::Result<Connection> {
-    let flags =
-        OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_NOFOLLOW;
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_NOFOLLOW;
     let connection = Connection::open_with_flags(path, flags)?;
     connection.set_prepared_statement_cache_capacity(32);
     harden(&connection)?;
@@ -110,22 +110,55 @@ fn harden(connection: &Connection) -> rusqlite::Result<()> {
 }
 
 /// Brings the schema of `path` up to date; a file of a later version is refused.
-pub(crate) fn migrate(connection: &mut Connection, path: &Path, runner: &refinery::Runner) -> Result<(), StoreError> {
-    // Looked at first, so that damage is seen as damage and not as a failed migration.
-    connection
-        .query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get::<_, i64>(0))
-        .map_err(StoreError::sqlite("read", path))?;
-    match runner.run(connection) {
-        Ok(_) => Ok(()),
-        Err(error) => Err(match error.kind() {
-            refinery::error::Kind::MissingVersion(_) => StoreError::Newer { path: path.to_owned() },
-            refinery::error::Kind::Connection(_, source) => match source.downcast_ref::<rusqlite::Error>() {
-                Some(rusqlite::Error::SqliteFailure(code, text)) => {
-                    StoreError::sqlite("set up", path)(rusqlite::Error::SqliteFailure(*code, text.clone()))
-                }
-                _ => StoreError::damaged(path, format!("its schema cannot be read ({error})")),
-            },
-            _ => StoreError::damaged(path, format!("its schema is not the one it should be ({error})")),
-        }),
+pub(crate) fn migrate(connection: &mut Connection, path: &Path, runner: refinery::Runner) -> Result<(), StoreError> {
+    let applied = applied(connection).map_err(StoreError::sqlite("read", path))?;
+    let known = runner.get_migrations();
+    let same = applied.iter().zip(known).all(|(applied, known)| {
+        applied.version == i64::from(known.version())
+            && applied.name == known.name()
+            && applied.checksum == known.checksum().to_string()
+    });
+    // refinery panics on a history that it cannot parse, so it is asked only where there is something to do.
+    if !same || applied.iter().any(|applied| chrono::DateTime::parse_from_rfc3339(&applied.applied_on).is_err()) {
+        let current = applied.len() == known.len() && same;
+        return if current { Ok(()) } else { Err(StoreError::damaged(path, "its schema is not the one it should be")) };
     }
+    match applied.len().cmp(&known.len()) {
+        Ordering::Equal => Ok(()),
+        Ordering::Greater => Err(StoreError::Newer { path: path.to_owned() }),
+        // Grouped: the steps and the history of them in one transaction, whole or not at all.
+        Ordering::Less => match runner.set_grouped(true).run(connection) {
+            Ok(_) => Ok(()),
+            Err(error) => Err(migration_failed(path, &error)),
+        },
+    }
+}
+
+fn migration_failed(path: &Path, error: &refinery::Error) -> StoreError {
+    if let refinery::error::Kind::Connection(_, source) = error.kind()
+        && let Some(rusqlite::Error::SqliteFailure(code, text)) = source.downcast_ref::<rusqlite::Error>()
+    {
+        return StoreError::failing(path)(rusqlite::Error::SqliteFailure(*code, text.clone()));
+    }
+    StoreError::damaged(path, format!("its schema cannot be set up ({error})"))
+}
+
+struct Applied {
+    version: i64,
+    name: String,
+    applied_on: String,
+    checksum: String,
+}
+
+fn applied(connection: &Connection) -> rusqlite::Result<Vec<Applied>> {
+    let table = "SELECT count(*) FROM sqlite_schema WHERE name = 'refinery_schema_history'";
+    if connection.query_row(table, [], |row| row.get::<_, i64>(0))? == 0 {
+        return Ok(Vec::new());
+    }
+    let mut select = connection
+        .prepare("SELECT version, name, applied_on, checksum FROM refinery_schema_history ORDER BY version")?;
+    let rows = select.query_map([], |row| {
+        Ok(Applied { version: row.get(0)?, name: row.get(1)?, applied_on: row.get(2)?, checksum: row.get(3)? })
+    })?;
+    rows.collect()
 }

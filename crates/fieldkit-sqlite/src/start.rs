@@ -9,6 +9,7 @@ use crate::error::StoreError;
 use crate::failpoint;
 use crate::journal::{self, Journal};
 use crate::place::{self, BlackBoxPlace, Options, Place};
+use crate::space::Ballast;
 use crate::store::{SignedHead, StartReport};
 use fieldkit_core::chain::ChainError;
 use fieldkit_core::id::{Hash, OpId, ReplicaKey, StreamId};
@@ -72,7 +73,7 @@ fn bring_together(
     let mut journal = Journal::open(&place.join(place::JOURNAL))?;
     failpoint::hit("start.after_journal");
     let boxed = match black_box {
-        Some(file) if belongs(&journal, &file, options, place, report)? => compare(&mut journal, file, report)?,
+        Some(file) if belongs(&journal, &file, options, place, report)? => compare(&mut journal, file, place, report)?,
         _ => None,
     };
     Ok((journal, boxed))
@@ -113,7 +114,9 @@ fn tidy_up(place: &Place, report: &mut StartReport) -> Result<(), StoreError> {
         }
     }
     let wal = journal::wal_path(&path);
-    if wal.exists() && (!path.exists() || journal::wal_is_strange(&path)?) {
+    // A log that the file does not know may still be its own; then all of it fits together.
+    let strange = || Ok::<_, StoreError>(journal::wal_is_strange(&path)? && !crate::verify::journal_is_sound(&path));
+    if wal.exists() && (!path.exists() || strange()?) {
         report.journal_fault = Some("the log beside the journal was written for another copy of it".into());
         report.set_aside.push(set_aside(&wal)?);
     }
@@ -179,7 +182,7 @@ fn set_aside(path: &Path) -> Result<PathBuf, StoreError> {
 }
 
 /// Gives out every op of a damaged journal that can still be read and is itself whole, in row order.
-fn salvage(path: &Path, each: &mut dyn FnMut(SealedOp) -> Result<(), StoreError>) -> Result<(), StoreError> {
+pub(crate) fn salvage(path: &Path, each: &mut dyn FnMut(SealedOp) -> Result<(), StoreError>) -> Result<(), StoreError> {
     use crate::sqlite::{Durability, Sharing, open};
     let Ok(connection) = open(path, Durability::Full, Sharing::Exclusive) else { return Ok(()) };
     let mut after = 0i64;
@@ -265,6 +268,7 @@ fn id_text(file: &BoxFile) -> String {
 fn compare(
     journal: &mut Journal,
     mut file: BoxFile,
+    place: &Place,
     report: &mut StartReport,
 ) -> Result<Option<Boxed>, StoreError> {
     let mark = journal.box_mark()?.filter(|mark| mark.id == file.id && mark.row <= journal.last_row);
@@ -276,7 +280,18 @@ fn compare(
         None => None,
     };
     let (from, row) = marked.unwrap_or((file.first(), 0));
-    let mut walked = adopt(journal, &file, from)?;
+    let ballast = Ballast::at(place.join(place::BALLAST));
+    let walked = match adopt(journal, &file, from) {
+        Err(StoreError::NoSpace { .. }) if ballast.release() => adopt(journal, &file, from),
+        other => other,
+    };
+    if let Err(StoreError::NoSpace { path }) = &walked {
+        // Looking at what there is must go on; what would be sold now could contradict the box.
+        tracing::error!(path = %path.display(), "no space to take over what the black box holds; nothing can be sold");
+        report.full = true;
+        return Ok(None);
+    }
+    let mut walked = walked?;
     report.adopted += walked.adopted;
     let mut row = row;
     if walked.beyond && from != file.first() {

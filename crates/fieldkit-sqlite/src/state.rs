@@ -89,7 +89,7 @@ impl StateWriter {
     fn existing(path: &Path) -> Result<(StateWriter, Hash), StoreError> {
         let mut connection =
             sqlite::open(path, Durability::Normal, Sharing::Shared).map_err(StoreError::sqlite("open", path))?;
-        sqlite::migrate(&mut connection, path, &schema::migrations::runner())?;
+        sqlite::migrate(&mut connection, path, schema::migrations::runner())?;
         let (row, hash) = connection
             .query_row("SELECT row, hash FROM mark", [], |row| Ok((row.get(0)?, Hash(row.get(1)?))))
             .map_err(StoreError::sqlite("read", path))?;
@@ -121,7 +121,8 @@ impl StateWriter {
                 let (id, bytes) = (dot(&order.order_id), order.to_bytes());
                 put.execute(params![id, check("order", &id, &bytes), bytes])?;
             }
-            let mut put = transaction.prepare_cached("INSERT INTO command VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO NOTHING")?;
+            let mut put =
+                transaction.prepare_cached("INSERT INTO command VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO NOTHING")?;
             for command in projection.commands {
                 let (key, op) = (command.key.bytes(), dot(&command.op));
                 let content = [&command.fingerprint[..], &op].concat();
@@ -352,6 +353,16 @@ mod tests {
         bytes[4096..].fill(0x5a);
         std::fs::write(&path, bytes).unwrap();
         assert_eq!(StateWriter::open(home.path(), &mut |_| Ok(None)).unwrap().row(), 0);
+        drop(StateWriter::open(home.path(), &mut |_| Ok(None)).unwrap());
+        for spoil in [
+            "UPDATE refinery_schema_history SET applied_on = 'yesterday', checksum = 'none'",
+            "UPDATE refinery_schema_history SET version = version + 1",
+            "DROP TABLE aggregate",
+        ] {
+            Connection::open(&path).unwrap().execute_batch(spoil).unwrap();
+            let writer = StateWriter::open(home.path(), &mut |_| Ok(None)).unwrap();
+            assert_eq!(writer.row(), 0, "{spoil}");
+        }
         std::fs::write(&path, b"no database at all, and long enough to be looked at as one").unwrap();
         assert_eq!(StateWriter::open(home.path(), &mut |_| Ok(None)).unwrap().row(), 0);
     }

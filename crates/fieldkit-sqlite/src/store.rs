@@ -13,7 +13,7 @@ use crate::journal::{BoxMark, Journal};
 use crate::keeper::Keeper;
 use crate::place::{self, Options, Place};
 use crate::segment::Sealer;
-use crate::space::{Ballast, Space};
+use crate::space::{Ballast, Level, Space};
 use crate::start::{self, Boxed};
 use crate::verify::{self, Verdict};
 use fieldkit_core::id::{Hash, OpId, StreamId};
@@ -113,6 +113,8 @@ pub struct StartReport {
     pub box_fault: Option<String>,
     /// Damaged files, under the names they have now.
     pub set_aside: Vec<PathBuf>,
+    /// Whether the disk is too full to take over what the box holds: everything can be read, nothing sold.
+    pub full: bool,
 }
 
 /// The journal and its black box, open.
@@ -122,8 +124,19 @@ pub struct Store {
     link: Link,
     ballast: Ballast,
     sealer: Sealer,
-    /// Set where the box alone is durable; the text says why it takes nothing, if it does not.
-    alone: Option<Option<String>>,
+    mode: Mode,
+}
+
+/// What a store can do.
+enum Mode {
+    /// Everything.
+    Whole,
+    /// Read: there was no room to bring the journal up to the box.
+    Full,
+    /// Safe mode: the box alone is durable.
+    Alone,
+    /// Safe mode with a box that takes nothing, and why.
+    AloneReading(String),
 }
 
 impl Store {
@@ -141,21 +154,24 @@ impl Store {
             report.refilled = link.refill_for(&started.journal, REFILL_AT_START)?;
         }
         failpoint::hit("start.after_refill");
-        if link.state == BoxState::Behind {
+        if link.state == BoxState::Behind && !report.full {
             link.raise_marker();
         } else if link.state == BoxState::Whole {
             link.lower_marker()?;
         }
         let ballast = Ballast::at(started.place.join(place::BALLAST));
         ballast.restore();
+        let mode = if report.full { Mode::Full } else { Mode::Whole };
         let sealer = Sealer::start(&started.journal, started.place.join(place::SEGMENTS))?;
         failpoint::hit("start.before_ready");
-        Ok((Store { place: started.place, journal: started.journal, link, ballast, sealer, alone: None }, report))
+        Ok((Store { place: started.place, journal: started.journal, link, ballast, sealer, mode }, report))
     }
 
-    /// Safe mode: opens the box alone. The journal is not touched; ops come from the box, into memory, and go to it.
+    /// Safe mode: opens the box alone. Ops come from it, into memory, and go to it; the journal is only read, for ops of
+    /// a last unacknowledged commit that never reached the box, as far as it can be read.
     ///
-    /// A box that was behind can be read but takes nothing: an op appended to it could contradict the journal.
+    /// A box that was behind can be read but takes nothing: an op appended to it could contradict the journal. Where
+    /// the journal cannot be read at all, sell in a fresh stream (a new replica): then nothing can contradict.
     pub fn open_black_box_only(options: &Options) -> Result<(Store, StartReport), StoreError> {
         let place = Place::take(&options.data)?;
         let mut report = StartReport::default();
@@ -180,17 +196,32 @@ impl Store {
                 file.cut(walked.end)?;
             }
             file.end = walked.end;
-            link.attach(Boxed { file, row: journal.last_row, covered: BTreeMap::new() }, journal.last_row)?;
+            let row = journal.last_row;
+            let mut tail = Vec::new();
+            start::salvage(&place.join(place::JOURNAL), &mut |op| {
+                if op.follows(&journal.head(&op.op.stream)) {
+                    tail.clear();
+                    tail.push(op);
+                    let plan = journal.plan(&tail, &[])?;
+                    journal.append(&plan)?;
+                }
+                Ok(())
+            })?;
+            link.attach(Boxed { file, row, covered: BTreeMap::new() }, journal.last_row)?;
+            report.refilled = link.refill_for(&journal, BOX_WAIT_ALONE)?;
         }
         let ballast = Ballast::at(place.join(place::BALLAST));
         let sealer = Sealer::idle(place.join(place::SEGMENTS));
-        Ok((Store { place, journal, link, ballast, sealer, alone: Some(reason) }, report))
+        let mode = reason.map_or(Mode::Alone, Mode::AloneReading);
+        Ok((Store { place, journal, link, ballast, sealer, mode }, report))
     }
 
     /// Writes a batch and returns when it is durable. Any error means that the process must end.
     pub fn commit(&mut self, batch: Batch<'_>) -> Result<Commit, StoreError> {
-        if let Some(Some(reason)) = &self.alone {
-            return Err(StoreError::BoxNotWhole { reason: reason.clone() });
+        match &self.mode {
+            Mode::Whole | Mode::Alone => {}
+            Mode::Full => return Err(StoreError::NoSpace { path: self.journal.path().to_owned() }),
+            Mode::AloneReading(reason) => return Err(StoreError::BoxNotWhole { reason: reason.clone() }),
         }
         let plan = self.journal.plan(batch.ops, batch.heads)?;
         let row = self.journal.last_row + plan.ops.len() as u64;
@@ -200,10 +231,9 @@ impl Store {
             Err(StoreError::NoSpace { .. }) if self.ballast.release() => self.journal.append(&plan)?,
             other => other?,
         }
-        if self.alone.is_some() {
-            self.link.settle_alone(row)?;
-        } else {
-            self.link.settle(row);
+        match self.mode {
+            Mode::Alone | Mode::AloneReading(_) => self.link.settle_alone(row)?,
+            Mode::Whole | Mode::Full => self.link.settle(row),
         }
         Ok(Commit { copies: self.link.copies(), box_state: self.link.state, row })
     }
@@ -264,12 +294,18 @@ impl Store {
 
     /// One short step of what can wait: the box's gaps, a checkpoint, a segment. Call when idle and after commits.
     pub fn maintain(&mut self) -> Result<Maintenance, StoreError> {
-        if self.alone.is_some() {
+        if self.is_alone() {
             return Ok(Maintenance { more: false, box_state: self.link.state });
         }
         let mut more = self.link.maintain(&self.journal)?;
         if self.journal.wants_checkpoint()? {
-            self.checkpoint()?;
+            match self.checkpoint() {
+                // The log holds everything and goes on growing while there is room; the space report says the rest.
+                Err(StoreError::NoSpace { path }) => {
+                    tracing::error!(path = %path.display(), "no space for a checkpoint");
+                }
+                other => other?,
+            }
         } else {
             more |= self.sealer.step(&self.journal)?;
         }
@@ -286,7 +322,18 @@ impl Store {
 
     /// How much room there is.
     pub fn space(&self) -> Result<Space, StoreError> {
-        Space::look(&self.place.path, &self.ballast, self.journal.last_row)
+        let mut space = Space::look(&self.place.path, &self.ballast, self.journal.last_row)?;
+        if matches!(self.mode, Mode::Full) {
+            space.level = Level::Critical;
+        }
+        Ok(space)
+    }
+
+    fn is_alone(&self) -> bool {
+        match self.mode {
+            Mode::Alone | Mode::AloneReading(_) => true,
+            Mode::Whole | Mode::Full => false,
+        }
     }
 
     /// Gives the space held back to the journal; `false` where none was held.
@@ -308,7 +355,7 @@ impl Store {
 
     /// Checkpoints, syncs the box, gives the directory back.
     pub fn close(mut self) -> Result<(), StoreError> {
-        if self.alone.is_some() {
+        if self.is_alone() {
             self.link.close();
             return Ok(());
         }
@@ -395,7 +442,11 @@ impl Link {
     fn settle_alone(&mut self, row: u64) -> Result<(), StoreError> {
         let held = self.keeper.as_ref().is_some_and(|keeper| keeper.handed >= row && keeper.wait(row, BOX_WAIT_ALONE));
         let why = || self.keeper.as_ref().and_then(|keeper| keeper.progress().failed);
-        if held { Ok(()) } else { Err(StoreError::BoxNotWhole { reason: why().unwrap_or("it does not answer".into()) }) }
+        if held {
+            Ok(())
+        } else {
+            Err(StoreError::BoxNotWhole { reason: why().unwrap_or("it does not answer".into()) })
+        }
     }
 
     /// Writes down, durably, that the box lacks ops. Without room for it the sale goes on, and the log says so.

@@ -96,6 +96,12 @@ pub fn verify_files(directory: &Path) -> Verdict {
     }
 }
 
+/// Whether a journal and the log beside it are one sound file.
+pub(crate) fn journal_is_sound(path: &Path) -> bool {
+    let Ok(connection) = open(path) else { return false };
+    structure(&connection).is_none() && walk(&connection, &mut Verdict::default()).is_ok()
+}
+
 /// Opens for looking only: without a log the file is taken as it is; with one, SQLite has to recover it in memory.
 fn open(path: &Path) -> rusqlite::Result<Connection> {
     let has_log = std::fs::metadata(journal::wal_path(path)).is_ok_and(|found| found.len() > 0);
@@ -107,8 +113,7 @@ fn open(path: &Path) -> rusqlite::Result<Connection> {
         connection
     } else {
         let uri = path.to_string_lossy().replace('%', "%25").replace('?', "%3f").replace('#', "%23");
-        let flags =
-            OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         Connection::open_with_flags(format!("file:{uri}?immutable=1"), flags)?
     };
     connection.pragma_update(None, "cell_size_check", true)?;
@@ -232,14 +237,13 @@ fn walk(connection: &Connection, verdict: &mut Verdict) -> Result<(), WalkError>
         let Some(stream) = names.get(&no) else {
             return Err(WalkError::Fault(Fault::Row { row: no, detail: "a signed head names no stream".into() }));
         };
-        let read = (|| Ok((row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?)))();
-        let Ok((seq, hash, signature, there)): rusqlite::Result<(u64, [u8; 32], [u8; 64], Option<[u8; 32]>)> = read
-        else {
+        let read = (|| Ok((Head { seq: row.get(1)?, hash: Hash(row.get(2)?) }, row.get(3)?, row.get(4)?)))();
+        let Ok::<_, rusqlite::Error>((signed, signature, there)) = read else {
             return Err(ChainError::Signature { series: stream.series(), seq: 0 }.into());
         };
-        let signed = Head { seq, hash: Hash(hash) };
+        let there: Option<[u8; 32]> = there;
         // Ops may have arrived since the last signed end of another kit's stream; its own end is always signed.
-        let older = verdict.heads.get(stream).is_some_and(|end| end.seq > seq) && there == Some(hash);
+        let older = verdict.heads.get(stream).is_some_and(|end| end.seq > signed.seq) && there == Some(signed.hash.0);
         let key = keys.get(stream);
         if !(older && key.is_some_and(|key| signed.verify(stream, key, &signature))) {
             check.signed_head(*stream, signed, &signature)?;
@@ -268,7 +272,9 @@ fn segments(connection: &Connection, directory: &Path, verdict: &mut Verdict) ->
     let journal = directory.join(place::JOURNAL);
     let failed = |error: rusqlite::Error| file_fault(&journal, &error);
     let mut select = connection
-        .prepare("SELECT stream.id, segment.no, segment.hash, segment.sum FROM segment JOIN stream ON stream.no = stream")
+        .prepare(
+            "SELECT stream.id, segment.no, segment.hash, segment.sum FROM segment JOIN stream ON stream.no = stream",
+        )
         .map_err(failed)?;
     let mut rows = select.query([]).map_err(failed)?;
     while let Some(row) = rows.next().map_err(failed)? {

@@ -39,7 +39,28 @@ fn child() {
 }
 
 fn run(home: &Path, failpoint: Option<&str>) -> (Output, u64) {
-    let mut command = Command::new(std::env::current_exe().expect("the test has a file"));
+    run_by(Command::new(std::env::current_exe().expect("the test has a file")), home, failpoint)
+}
+
+/// Runs the child under `strace`, which makes one system call fail or kill.
+fn run_injected(home: &Path, injection: &str) -> (Output, u64) {
+    let call = injection.split(':').next().unwrap_or_default();
+    let mut command = Command::new("strace");
+    command.args([
+        "-f",
+        "-qq",
+        "-o",
+        "/dev/null",
+        "-e",
+        &format!("trace={call}"),
+        "-e",
+        &format!("inject={injection}"),
+    ]);
+    command.arg(std::env::current_exe().expect("the test has a file"));
+    run_by(command, home, None)
+}
+
+fn run_by(mut command: Command, home: &Path, failpoint: Option<&str>) -> (Output, u64) {
     command.args(["--exact", "child", "--nocapture"]).env(HOME, home).env_remove("FIELDKIT_FAILPOINT");
     if let Some(failpoint) = failpoint {
         command.env("FIELDKIT_FAILPOINT", failpoint);
@@ -94,7 +115,9 @@ fn acknowledged_ops_survive_a_kill_at_every_step_of_a_run() {
         }
     }
     println!("{} kills: {fired:?}", fired.len());
-    for name in ["journal.before_commit:1", "journal.after_commit:37", "box.after_write:37", "journal.after_checkpoint:2"] {
+    for name in
+        ["journal.before_commit:1", "journal.after_commit:37", "box.after_write:37", "journal.after_checkpoint:2"]
+    {
         assert!(fired.iter().any(|one| one == name), "{name} never fired");
     }
 }
@@ -137,4 +160,31 @@ fn a_start_killed_at_any_step_of_a_repair_is_repaired_by_the_next() {
     }
     println!("{kills} kills");
     assert!(kills > 40, "{kills}");
+}
+
+#[test]
+fn a_system_call_that_fails_or_kills_loses_nothing_acknowledged() {
+    if Command::new("strace").arg("-V").output().is_err() {
+        println!("skipped: strace is not installed");
+        return;
+    }
+    let (mut failed, mut runs) = (0, 0);
+    let points = (1..=20).chain([35, 50, 80, 120, 200, 330]);
+    for point in points {
+        for fault in [
+            format!("fdatasync:error=EIO:when={point}"),
+            format!("fsync:error=EIO:when={point}"),
+            format!("pwrite64:error=ENOSPC:when={point}"),
+            format!("pwrite64:error=EIO:when={point}"),
+            format!("pwrite64:signal=KILL:when={point}"),
+        ] {
+            let home = tempfile::tempdir().expect("there is room");
+            let (output, acknowledged) = run_injected(home.path(), &fault);
+            runs += 1;
+            failed += u32::from(!output.status.success());
+            check(home.path(), acknowledged, &fault);
+        }
+    }
+    println!("{runs} faults, {failed} ended the process");
+    assert!(failed > 50, "{failed} of {runs}");
 }

@@ -16,7 +16,8 @@ struct Bench {
 
 impl Bench {
     fn new() -> Bench {
-        let home = tempfile::tempdir().unwrap();
+        // In memory where that is possible: these tests are about bytes, not about the disk's speed.
+        let home = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
         let place = BlackBoxPlace::At(home.path().join("stick.fkb"));
         let options = Options::new(home.path().join("data"), place);
         Bench { home, options, pen: Pen::new(7) }
@@ -350,6 +351,57 @@ fn a_missing_box_never_holds_a_sale_and_catches_up() {
 }
 
 #[test]
+fn a_box_that_hangs_holds_one_sale_a_quarter_second_and_no_other() {
+    let mut bench = Bench::new();
+    let (mut store, _) = bench.open();
+    let mut written = bench.fill(&mut store, 3);
+    let (stuck, _queue) = store.link.keeper.as_ref().unwrap().stuck();
+    let working = store.link.keeper.replace(stuck).unwrap();
+    let begun = Instant::now();
+    let next = bench.pen.write(1, 400);
+    let commit = store.commit(next.batch()).unwrap();
+    assert_eq!((commit.box_state, commit.copies), (BoxState::Behind, Copies::OnThisKit));
+    assert!(begun.elapsed() >= BOX_WAIT && begun.elapsed() < Duration::from_secs(2));
+    assert!(bench.data("box-behind").exists());
+    written.push(next);
+    let begun = Instant::now();
+    written.extend(bench.fill(&mut store, 100));
+    assert!(begun.elapsed() < Duration::from_secs(2));
+    // It answers again: what it missed is handed to it step by step.
+    store.link.keeper = Some(working);
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while store.box_state() != BoxState::Whole {
+        assert!(Instant::now() < deadline);
+        store.maintain().unwrap();
+    }
+    assert!(!bench.data("box-behind").exists());
+    store.close().unwrap();
+    fs::remove_file(bench.data("journal.db")).unwrap();
+    let (mut store, _) = bench.open();
+    assert_eq!(all(&mut store), ops(&written));
+}
+
+#[test]
+fn a_box_that_failed_is_opened_again_and_filled_up() {
+    let mut bench = Bench::new();
+    let (mut store, _) = bench.open();
+    let mut written = bench.fill(&mut store, 3);
+    store.link.keeper.as_ref().unwrap().fail();
+    written.extend(bench.fill(&mut store, 300));
+    assert_eq!((store.box_state(), store.box_fault()), (BoxState::Behind, Some("pulled out".into())));
+    store.link.tried = Instant::now() - BOX_RETRY;
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while store.box_state() != BoxState::Whole {
+        assert!(Instant::now() < deadline);
+        store.maintain().unwrap();
+    }
+    store.close().unwrap();
+    fs::remove_file(bench.data("journal.db")).unwrap();
+    let (mut store, _) = bench.open();
+    assert_eq!(all(&mut store), ops(&written));
+}
+
+#[test]
 fn safe_mode_sells_into_the_box_and_the_journal_adopts_it() {
     let mut bench = Bench::new();
     let (mut store, _) = bench.open();
@@ -368,6 +420,46 @@ fn safe_mode_sells_into_the_box_and_the_journal_adopts_it() {
     let (mut safe, _) = Store::open_black_box_only(&bench.options).unwrap();
     let error = safe.commit(bench.pen.write(1, 8).batch()).unwrap_err();
     assert!(matches!(error, StoreError::BoxNotWhole { .. }), "{error}");
+}
+
+#[test]
+fn safe_mode_takes_over_what_only_the_journal_has() {
+    let mut bench = Bench::new();
+    let (mut store, _) = bench.open();
+    let mut written = bench.fill(&mut store, 3);
+    drop(store);
+    let before = fs::read(bench.stick()).unwrap();
+    let (mut store, _) = bench.open();
+    written.extend(bench.fill(&mut store, 1));
+    drop(store);
+    // The last commit reached the journal, and the power went before the box had it.
+    fs::write(bench.stick(), &before).unwrap();
+    let (mut safe, report) = Store::open_black_box_only(&bench.options).unwrap();
+    assert_eq!((report.ops, report.refilled), (4, 1));
+    written.extend(bench.fill(&mut safe, 1));
+    safe.close().unwrap();
+    let (mut store, report) = bench.open();
+    assert_eq!(report.adopted, 1);
+    assert_eq!(all(&mut store), ops(&written));
+}
+
+#[test]
+fn a_journal_cut_behind_a_kill_is_noticed() {
+    let mut bench = Bench::new();
+    let (mut store, _) = bench.open();
+    let mut written = bench.fill(&mut store, 200);
+    store.checkpoint().unwrap();
+    written.extend(bench.fill(&mut store, 4));
+    drop(store);
+    for part in [2, 3, 5] {
+        let journal = fs::OpenOptions::new().write(true).open(bench.data("journal.db")).unwrap();
+        let length = journal.metadata().unwrap().len();
+        journal.set_len(length - length / part).unwrap();
+        let (mut store, report) = bench.open();
+        assert_eq!(all(&mut store), ops(&written), "a {part}th cut off");
+        assert!(report.rebuilt > 0, "a {part}th cut off");
+        drop(store);
+    }
 }
 
 #[test]
