@@ -348,16 +348,35 @@ impl Ledger {
         out
     }
 
-    /// A digest that equal replicas share: the state without its heads, then each order in ascending order.
-    pub fn digest(&self, orders: impl Iterator<Item = Hash>) -> Hash {
+    /// The bytes of the crew's business: no heads, no depth, so that refused commands leave them as they were.
+    pub fn business_bytes(&self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(4096);
+        crate::snapshot::write_business(self, &mut out);
+        out
+    }
+}
+
+/// A digest that equal replicas share: the business, then each order in ascending order of its id.
+pub struct Digest {
+    hasher: blake3::Hasher,
+}
+
+impl Digest {
+    /// Begins with `Ledger::business_bytes`.
+    pub fn new(business: &[u8]) -> Self {
         let mut hasher = blake3::Hasher::new_derive_key("fieldkit 2026-11 state digest");
-        let mut bytes = Vec::with_capacity(4096);
-        crate::snapshot::write_business(self, &mut bytes);
-        hasher.update(&bytes);
-        for order in orders {
-            hasher.update(&order.0);
-        }
-        Hash(*hasher.finalize().as_bytes())
+        hasher.update(business);
+        Digest { hasher }
+    }
+
+    /// Adds the next order: BLAKE3 of its canonical bytes.
+    pub fn add(&mut self, order: Hash) {
+        self.hasher.update(&order.0);
+    }
+
+    /// The digest.
+    pub fn finish(self) -> Hash {
+        Hash(*self.hasher.finalize().as_bytes())
     }
 }
 

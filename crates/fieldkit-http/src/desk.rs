@@ -238,6 +238,8 @@ pub enum Update {
     Drawer,
     /// Durability, notices, event.
     Status,
+    /// The kit stops: whoever follows is let go.
+    Stopping,
 }
 
 /// The loop cannot take more now.

@@ -7,6 +7,8 @@ mod look;
 mod sale;
 mod setup;
 
+pub use setup::found as setup_found;
+
 use crate::cli::{Cli, Command, Common};
 use crate::client::Client;
 use crate::say::{self, Exit};

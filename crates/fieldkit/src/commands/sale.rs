@@ -9,7 +9,7 @@ use hyper::Method;
 use serde_json::{Value, json};
 
 /// Orders asked for in one request.
-const PAGE: u32 = 500;
+const PAGE: u32 = 200;
 
 /// `sell`
 pub async fn sell(session: &Session, options: Sell) -> Result<Exit> {

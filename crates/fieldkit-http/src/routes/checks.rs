@@ -1,0 +1,67 @@
+//! What works now, what witnesses saw, and whether the journal is whole.
+
+use crate::desk::{Ask, Seen, Verified};
+use crate::extract::Told;
+use crate::problem::Problem;
+use crate::render;
+use crate::shop::{ANSWER_SECONDS_MAX, Shop, VERIFY_SECONDS_MAX};
+use crate::wire::{FirstBad, Sighting, Status, StreamHead, Verdict, Verification};
+use axum::Json;
+use axum::extract::State;
+use fieldkit_core::id::{Hash, StreamId};
+use fieldkit_core::op::Head;
+
+/// What works now
+#[utoipa::path(get, path = "/api/v1/status", tag = "kit", responses((status = 200, body = Status), Problem))]
+pub async fn status(State(shop): State<Shop>) -> Result<Json<Status>, Problem> {
+    Ok(Json(shop.look(render::status).await?))
+}
+
+/// Say what a page or a slip saw
+///
+/// The page keeps the last head it saw and sends it when it loads; a kit that went back is found out. Needs no key.
+#[utoipa::path(post, path = "/api/v1/witness", tag = "kit", request_body = Sighting,
+    responses((status = 200, body = Verdict), Problem))]
+pub async fn witness(State(shop): State<Shop>, Told(sighting): Told<Sighting>) -> Result<Json<Verdict>, Problem> {
+    let sighting = seen(&sighting)?;
+    let verdict = shop.ask(ANSWER_SECONDS_MAX, |reply| Ask::Witness { sighting, reply }).await?;
+    Ok(Json(Verdict { verdict }))
+}
+
+/// Check everything
+///
+/// Reads the whole journal: every op, every chain, every signed head.
+#[utoipa::path(get, path = "/api/v1/verify", tag = "kit", responses((status = 200, body = Verification), Problem))]
+pub async fn verify(State(shop): State<Shop>) -> Result<Json<Verification>, Problem> {
+    let Verified { ops, heads, first_bad, digest } =
+        shop.ask(VERIFY_SECONDS_MAX, |reply| Ask::Verify { reply }).await?;
+    let head =
+        |(stream, head): (StreamId, Head)| StreamHead { stream: stream.text(), seq: head.seq, hash: head.hash.hex() };
+    Ok(Json(Verification {
+        ok: first_bad.is_none(),
+        ops,
+        heads: heads.into_iter().map(head).collect(),
+        first_bad: first_bad.map(|detail| FirstBad { detail }),
+        digest: digest.map(|digest| digest.hex()),
+    }))
+}
+
+fn seen(sighting: &Sighting) -> Result<Seen, Problem> {
+    if let Some(slip) = &sighting.slip {
+        let parts = slip.trim().split_once('-');
+        let mark = parts.and_then(|(seq, check)| Some((seq.parse().ok()?, check.to_ascii_uppercase())));
+        let (seq, check) = mark
+            .filter(|(_, check): &(u64, String)| {
+                check.len() == 4 && check.bytes().all(|one| one.is_ascii_alphanumeric())
+            })
+            .ok_or_else(|| Problem::field(r#"slip: a mark such as "52-Q4TM" is needed."#))?;
+        return Ok(Seen::Slip { seq, check });
+    }
+    let (Some(stream), Some(seq), Some(hash)) = (&sighting.stream, sighting.seq, &sighting.hash) else {
+        return Err(Problem::field("The body: either `slip`, or `stream`, `seq` and `hash` are needed."));
+    };
+    let stream = StreamId::from_text(stream).ok_or_else(|| Problem::field("stream: this is no stream's id."))?;
+    let seq = u64::try_from(seq.0).map_err(|_| Problem::field("seq: a number from 0 is needed."))?;
+    let hash = Hash::from_hex(hash).ok_or_else(|| Problem::field("hash: 64 hexadecimal digits are needed."))?;
+    Ok(Seen::Head { stream, head: Head { seq, hash } })
+}

@@ -1,0 +1,59 @@
+// Amending an order that is paid: refund, void, and the undo of either.
+// Promises: one write at a time per kind; the outcome said is the one the daemon replied with.
+import { formatMoney } from "./money.ts";
+import { receiptName } from "./orders.ts";
+import { say } from "./say.svelte.ts";
+import type { Order, Refund } from "./types.ts";
+import { kit } from "./updates.svelte.ts";
+import { Writer } from "./writer.svelte.ts";
+
+export interface RefundRequest {
+  lines: { line: number; quantity: number }[];
+  reason: string;
+  tender: "cash";
+  restock: boolean;
+}
+
+class Amend {
+  readonly refunding = new Writer<Order>("refund");
+  readonly voiding = new Writer<Order>("void");
+  readonly undoing = new Writer<Order>("undo");
+  /** The newest reply, for whoever shows that order. */
+  latest = $state.raw<Order | null>(null);
+
+  async refund(order: Order, request: RefundRequest): Promise<boolean> {
+    const path = `/orders/${encodeURIComponent(order.order_id)}/refund`;
+    return this.#took(await this.refunding.run(`refund of ${receiptName(order)}`, "POST", path, request));
+  }
+
+  async void(order: Order, reason: string): Promise<boolean> {
+    const path = `/orders/${encodeURIComponent(order.order_id)}/void`;
+    return this.#took(await this.voiding.run(`void of ${receiptName(order)}`, "POST", path, { reason }));
+  }
+
+  async again(writer: Writer<Order>): Promise<boolean> {
+    return this.#took(await writer.again());
+  }
+
+  async undo(refund: Refund): Promise<void> {
+    const path = `/refunds/${encodeURIComponent(refund.refund_id)}/undo`;
+    const order = await this.undoing.run(`undo of receipt ${refund.receipt}`, "POST", path, {});
+    if (order === null) return;
+    this.latest = order;
+    say.good(`Undone: take ${formatMoney(refund.amount, kit.exponent)} back into the drawer.`);
+  }
+
+  #took(order: Order | null): boolean {
+    if (order === null) return false;
+    this.latest = order;
+    const refund = order.refunds.at(-1);
+    if (refund !== undefined) {
+      const amount = formatMoney(refund.amount, kit.exponent);
+      const what = refund.kind === "void" ? `Voided ${receiptName(order)}` : `Refund recorded on ${receiptName(order)}`;
+      say.good(`${what}: give back ${amount} in cash.`, () => void this.undo(refund));
+    }
+    return true;
+  }
+}
+
+export const amend = new Amend();

@@ -1,0 +1,229 @@
+// The shapes of the daemon's HTTP contract, version 1.
+// Promises: nothing but types; names are those on the wire.
+
+export interface Money {
+  minor: number;
+  currency: string;
+}
+
+export interface TaxRate {
+  id: string;
+  name: string;
+  ppm: number;
+}
+
+export interface Seller {
+  name: string;
+  address: string;
+  tax_id: string;
+}
+
+export type PriceKind = "inclusive" | "exclusive";
+
+export interface Head {
+  stream: string;
+  seq: number;
+  hash: string;
+  check: string;
+}
+
+export interface Notice {
+  level: "info" | "warn" | "error";
+  code: string;
+  text: string;
+  next_step: string;
+}
+
+export interface Status {
+  kit: string;
+  replica: string;
+  version: string;
+  event: string | null;
+  event_name: string | null;
+  currency: string;
+  currency_exponent: number;
+  zone: string;
+  prices: PriceKind;
+  tax_rates: TaxRate[];
+  seller: Seller | null;
+  training: boolean;
+  safe_mode: boolean;
+  durability: {
+    word: string;
+    box: "healthy" | "behind" | "missing" | "off";
+    box_same_medium: boolean;
+    since: string | null;
+  };
+  exposure: Money | null;
+  clock: { quality: "unverified" | "system" | "confirmed"; now: string };
+  head: Head | null;
+  drawer: "open" | "closed";
+  notices: Notice[];
+}
+
+export interface ShopEvent {
+  event_id: string;
+  name: string;
+  state: "open" | "closed";
+  zone: string;
+  currency: string;
+  opened_at: string;
+  closed_at: string | null;
+  seller: Seller;
+  tax_rates: TaxRate[];
+  prices: PriceKind;
+  day_cutover_minutes: number;
+}
+
+export interface NewEvent {
+  name: string;
+  zone: string;
+  day_cutover_minutes: number;
+  currency: string;
+  seller: Seller;
+  tax_rates: TaxRate[];
+  prices: PriceKind;
+  clone_from?: string;
+}
+
+export interface Item {
+  sku: string;
+  name: string;
+  product: string | null;
+  options: [string, string][];
+  price: Money;
+  tax_rate: string;
+  tax_ppm: number;
+  image: string | null;
+  barcode: string | null;
+  open_price: boolean;
+  limit: "soft" | "hard" | "uncounted";
+  here: number;
+  elsewhere: number;
+  sold: number;
+  price_conflict: Money[] | null;
+}
+
+export type Discount = { minor: number } | { ppm: number };
+
+export interface OrderRequest {
+  lines: {
+    sku: string;
+    quantity: number;
+    price?: Money;
+    discount?: Discount;
+    discount_reason?: string;
+  }[];
+  discount?: Discount;
+  discount_reason?: string;
+  tenders: { kind: "cash"; amount: Money }[];
+  expected_total: Money;
+  source: { till: string };
+  cart_opened_at: string;
+}
+
+export interface OrderLine {
+  line: number;
+  sku: string;
+  name: string;
+  quantity: number;
+  unit_price: Money;
+  discount: Money | null;
+  discount_reason: string | null;
+  total: Money;
+  tax_rate: string;
+  tax_ppm: number;
+  tax: Money;
+  refunded_quantity: number;
+}
+
+export interface Refund {
+  refund_id: string;
+  receipt: number;
+  kind: "refund" | "void";
+  amount: Money;
+  reason: string;
+  at: string;
+  undone: boolean;
+  lines: { line: number; quantity: number }[];
+}
+
+export interface Payment {
+  payment_id: string;
+  tender: string;
+  state: string;
+  amount: Money;
+  tendered: Money | null;
+  change: Money | null;
+}
+
+export type OrderState = "paid" | "part_refunded" | "refunded" | "voided";
+
+export interface Order {
+  order_id: string;
+  receipt: number;
+  series: string;
+  state: OrderState;
+  placed_at: string;
+  business_day: string;
+  lines: OrderLine[];
+  discount: Money | null;
+  discount_reason: string | null;
+  total: Money;
+  taxes: { rate: string; ppm: number; net: Money; tax: Money }[];
+  change: Money | null;
+  payments: Payment[];
+  refunds: Refund[];
+  durability: string;
+  slip: string;
+  receipt_token: string;
+  training: boolean;
+  operator: string | null;
+  seller: Seller | null;
+  event_name: string | null;
+  warnings: string[];
+}
+
+export interface DrawerMovement {
+  direction: "in" | "out";
+  amount: Money;
+  reason: string;
+  at: string;
+}
+
+export interface Drawer {
+  state: "open" | "closed";
+  opened_at: string | null;
+  opening: Money | null;
+  expected: Money | null;
+  movements: DrawerMovement[];
+  last_count: {
+    counted: Money;
+    expected: Money;
+    variance: Money;
+    note: string | null;
+    at: string;
+  } | null;
+}
+
+export interface ImportResult {
+  created: number;
+  changed: number;
+  unchanged: number;
+  rejected: { line: number; reason: string }[];
+  warnings: string[];
+}
+
+export interface WitnessVerdict {
+  verdict: "agrees" | "ahead" | "contradicts" | "unknown_stream";
+}
+
+/** RFC 9457 problem: what happened, what was touched, the one next step. */
+export interface Problem {
+  title: string;
+  status: number;
+  code: string;
+  detail: string;
+  touched: string;
+  next_step: string;
+}

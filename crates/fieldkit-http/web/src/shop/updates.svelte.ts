@@ -1,0 +1,203 @@
+// What the kit says right now: status, goods, drawer, and whether it answers at all.
+// Promises: live by server-sent events; after every reconnect everything is read again and the witness is sent.
+import { answer, read, updatesAddress, write } from "./api.ts";
+import { keep, kept } from "./keep.ts";
+import { nextKey } from "./keys.ts";
+import type { Drawer, Head, Item, Status, WitnessVerdict } from "./types.ts";
+import { wakeWriters } from "./writer.svelte.ts";
+
+const HEAD = "fieldkit.head";
+const FIRST_RETRY_MS = 150;
+const RETRY_MS = 1_500;
+const GRACE_MS = 900;
+const WATCHDOG_MS = 20_000;
+
+export type Contact = "connecting" | "up" | "lost";
+
+class Kit {
+  contact = $state<Contact>("connecting");
+  status = $state<Status | null>(null);
+  items = $state.raw<Item[]>([]);
+  items_loaded = $state(false);
+  drawer = $state<Drawer | null>(null);
+  witness = $state<WitnessVerdict["verdict"] | null>(null);
+  /** Goes up with each order the stream reports, so that lists know to read again. */
+  orders_seen = $state(0);
+  last_order = $state<string | null>(null);
+
+  readonly by_sku = $derived(new Map(this.items.map((item) => [item.sku, item])));
+
+  get currency(): string {
+    return this.status?.currency ?? this.items[0]?.price.currency ?? "EUR";
+  }
+
+  get exponent(): number {
+    return this.status?.currency_exponent ?? 2;
+  }
+
+  #source: EventSource | null = null;
+  #grace: ReturnType<typeof setTimeout> | undefined;
+  #retry: ReturnType<typeof setTimeout> | undefined;
+  #pendingStock = new Map<string, { here: number; sold: number }>();
+
+  start(): void {
+    this.#connect();
+    void this.refresh();
+    setInterval(() => void this.#watch(), WATCHDOG_MS);
+    answer.heard = () => {
+      if (this.contact === "lost" && this.#source?.readyState === EventSource.CLOSED) this.#connect();
+    };
+    window.addEventListener("online", () => this.#reconnectNow());
+    document.addEventListener("visibilitychange", () => {
+      if (document.visibilityState === "visible" && this.contact !== "up") this.#reconnectNow();
+    });
+  }
+
+  async refresh(): Promise<void> {
+    await Promise.allSettled([this.readStatus(), this.readItems(), this.readDrawer()]);
+  }
+
+  async readStatus(): Promise<void> {
+    this.#takeStatus(await read<Status>("/status"));
+  }
+
+  async readItems(): Promise<void> {
+    this.items = await read<Item[]>("/items");
+    this.items_loaded = true;
+  }
+
+  async readDrawer(): Promise<void> {
+    this.drawer = await read<Drawer>("/drawer");
+  }
+
+  /** Puts one item the daemon replied with in its place. */
+  takeItem(item: Item): void {
+    const known = this.by_sku.has(item.sku);
+    this.items = known ? this.items.map((old) => (old.sku === item.sku ? item : old)) : [...this.items, item];
+  }
+
+  #connect(): void {
+    this.#source?.close();
+    const source = new EventSource(updatesAddress);
+    this.#source = source;
+    source.onopen = () => {
+      clearTimeout(this.#grace);
+      this.#grace = undefined;
+      this.contact = "up";
+      wakeWriters();
+      // First, so that no newer head takes the place of the one the kit has to answer for.
+      void this.#sendWitness();
+      void this.refresh();
+    };
+    source.onerror = () => {
+      // Reconnecting is ours: the browser waits longer each time, and gives up on an answer that is an error.
+      source.close();
+      clearTimeout(this.#retry);
+      this.#retry = setTimeout(() => this.#source === source && this.#connect(), this.contact === "up" ? FIRST_RETRY_MS : RETRY_MS);
+      this.#grace ??= setTimeout(() => (this.contact = "lost"), GRACE_MS);
+    };
+    const on = <T>(name: string, take: (data: T) => void) =>
+      source.addEventListener(name, (event: MessageEvent<string>) => {
+        try {
+          take(JSON.parse(event.data) as T);
+        } catch {
+          // An event this page cannot read is an event of a newer kit.
+        }
+      });
+    on<{ sku: string; here: number; sold: number }>("stock", (data) => this.#takeStock(data));
+    on<{ order_id: string }>("order", (data) => {
+      this.last_order = data.order_id;
+      this.orders_seen += 1;
+    });
+    on("catalog", () => void this.readItems().catch(() => {}));
+    on("drawer", () => void this.readDrawer().catch(() => {}));
+    on<Status>("status", (data) => this.#takeStatus(data));
+    on<Head>("head", (data) => this.#takeHead(data));
+  }
+
+  #reconnectNow(): void {
+    if (this.contact !== "up") this.#connect();
+  }
+
+  /** A stream can hang without an error (a sleeping laptop); a question every 20 s notices. */
+  async #watch(): Promise<void> {
+    try {
+      await this.readStatus();
+    } catch {
+      this.contact = "lost";
+      this.#connect();
+    }
+  }
+
+  #takeStatus(status: Status): void {
+    const changed = this.status !== null && this.status.event !== status.event;
+    this.status = status;
+    if (status.head !== null) this.#takeHead(status.head);
+    if (changed) void Promise.allSettled([this.readItems(), this.readDrawer()]);
+  }
+
+  /** One pass for a burst of stock events: a drop of 500 SKUs must not copy the list 500 times. */
+  #takeStock(data: { sku: string; here: number; sold: number }): void {
+    if (this.#pendingStock.size === 0) {
+      setTimeout(() => {
+        const news = this.#pendingStock;
+        this.#pendingStock = new Map();
+        this.items = this.items.map((item) => {
+          const fresh = news.get(item.sku);
+          return fresh === undefined ? item : { ...item, here: fresh.here, sold: fresh.sold };
+        });
+      }, 16);
+    }
+    this.#pendingStock.set(data.sku, { here: data.here, sold: data.sold });
+  }
+
+  #sentWitness: Promise<void> | null = null;
+
+  /** The page is a witness: it shows the kit the last head it saw. Until that is answered the kept head stays. */
+  #sendWitness(): Promise<void> {
+    this.#sentWitness ??= this.#tellWitness().finally(() => (this.#sentWitness = null));
+    return this.#sentWitness;
+  }
+
+  async #tellWitness(): Promise<void> {
+    const head = this.#kept_head;
+    if (head === null) return;
+    this.#witnessed = false;
+    const body = JSON.stringify({ stream: head.stream, seq: head.seq, hash: head.hash });
+    try {
+      const reply = await write<WitnessVerdict>({
+        method: "POST",
+        path: "/witness",
+        body,
+        content_type: "application/json",
+        key: nextKey(),
+      });
+      this.witness = reply.verdict;
+      this.#witnessed = reply.verdict === "agrees";
+    } catch {
+      // Asked again at the next reconnect.
+    }
+  }
+
+  #kept_head = kept<Head>(localStorage, HEAD);
+  #witnessed = this.#kept_head === null;
+
+  /** The operator has compared: from here on this page watches the record as it is now. */
+  acceptRecord(): void {
+    this.witness = null;
+    this.#witnessed = true;
+    this.#kept_head = null;
+    if (this.status?.head) this.#takeHead(this.status.head);
+  }
+
+  #takeHead(head: Head): void {
+    // Until the kit agrees with the kept head, another one must not overwrite the evidence.
+    if (!this.#witnessed) return;
+    const kept_head = this.#kept_head;
+    if (kept_head !== null && kept_head.stream === head.stream && kept_head.seq > head.seq) return;
+    this.#kept_head = head;
+    keep(localStorage, HEAD, head);
+  }
+}
+
+export const kit = new Kit();

@@ -1,0 +1,571 @@
+//! The journal: ops in append order in one SQLite file, the truth of a kit.
+//!
+//! Promises: one connection; a returned `append` is on the disk; every op continues its stream; rows are dense from 1;
+//! commits overwrite a write-ahead log that was grown beforehand, so that a sync needs no change of the file's size.
+//! Absent on purpose: the black box, and any reading of what ops say beyond the opening of a stream.
+
+use crate::error::StoreError;
+use crate::failpoint;
+use crate::sqlite::{self, Durability, Sharing};
+use crate::store::SignedHead;
+use fieldkit_core::body::Body;
+use fieldkit_core::chain::ChainError;
+use fieldkit_core::id::{Hash, OpId, ReplicaKey, StreamId};
+use fieldkit_core::op::{Head, SealedOp};
+use rusqlite::{Connection, OptionalExtension, params};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+mod schema {
+    refinery::embed_migrations!("migrations/journal");
+}
+
+/// Frames that the log is grown to: 4 MiB. A checkpoint comes long before they are used up.
+const WAL_FRAMES: u64 = 1024;
+/// Frames in the log from which a checkpoint is worth its syncs.
+const CHECKPOINT_FRAMES: u64 = 384;
+/// Newest ops of a stream that a start verifies where no segment boundary is nearer.
+const TAIL_OPS: u64 = 8192;
+
+/// Where the box was whole when the journal was last checkpointed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct BoxMark {
+    pub id: [u8; 16],
+    pub end: u64,
+    pub number: u64,
+    pub sum: [u8; 16],
+    /// All rows up to here are in the box before `end`.
+    pub row: u64,
+}
+
+impl BoxMark {
+    fn check(&self) -> [u8; 32] {
+        let mut bytes = [&self.id[..], &self.sum].concat();
+        for number in [self.end, self.number, self.row] {
+            bytes.extend_from_slice(&number.to_le_bytes());
+        }
+        Hash::derived("fieldkit 2026-11 box mark", &bytes).0
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct StreamRow {
+    pub no: i64,
+    pub head: Head,
+}
+
+pub(crate) struct Journal {
+    connection: Connection,
+    path: PathBuf,
+    pub streams: BTreeMap<StreamId, StreamRow>,
+    pub last_row: u64,
+}
+
+/// The ops of a batch that are new, and where they lead.
+pub(crate) struct Plan<'a> {
+    pub ops: Vec<&'a SealedOp>,
+    /// Signed ends that hold after the batch.
+    pub signed: Vec<SignedHead>,
+    heads: BTreeMap<StreamId, Head>,
+}
+
+impl Journal {
+    /// Opens or makes the journal, and verifies its heads and its newest ops.
+    pub fn open(path: &Path) -> Result<Journal, StoreError> {
+        let mut connection =
+            sqlite::open(path, Durability::Full, Sharing::Exclusive).map_err(StoreError::sqlite("open", path))?;
+        sqlite::migrate(&mut connection, path, &schema::migrations::runner())?;
+        let mut journal = Journal { connection, path: path.to_owned(), streams: BTreeMap::new(), last_row: 0 };
+        journal.read_ends()?;
+        journal.verify_ends()?;
+        journal.box_mark()?;
+        Ok(journal)
+    }
+
+    /// A journal in memory, for a safe mode in which the box alone is durable.
+    pub fn in_memory() -> Result<Journal, StoreError> {
+        let path = PathBuf::from("the journal in memory");
+        let failed = StoreError::sqlite("make", &path);
+        let mut connection = Connection::open_in_memory().map_err(failed)?;
+        sqlite::migrate(&mut connection, &path, &schema::migrations::runner())?;
+        Ok(Journal { connection, path, streams: BTreeMap::new(), last_row: 0 })
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub fn connection(&self) -> &Connection {
+        &self.connection
+    }
+
+    pub fn head(&self, stream: &StreamId) -> Head {
+        self.streams.get(stream).map(|known| known.head).unwrap_or_default()
+    }
+
+    /// Sorts out what is new. What is known changes nothing; what contradicts or leaves a gap is an error. Signatures
+    /// were checked by whoever brought them.
+    pub fn plan<'a>(&self, ops: &'a [SealedOp], signed: &[SignedHead]) -> Result<Plan<'a>, StoreError> {
+        let mut plan = Plan { ops: Vec::with_capacity(ops.len()), signed: Vec::new(), heads: BTreeMap::new() };
+        for op in ops {
+            let stream = op.op.stream;
+            let head = plan.heads.get(&stream).copied().unwrap_or_else(|| self.head(&stream));
+            if op.op.seq > head.seq {
+                if !op.follows(&head) {
+                    return Err(StoreError::Gap { series: stream.series(), seq: op.op.seq, head: head.seq });
+                }
+                plan.heads.insert(stream, Head { seq: op.op.seq, hash: op.hash });
+                plan.ops.push(op);
+                continue;
+            }
+            let planned = plan.ops.iter().find(|known| known.id() == op.id()).map(|known| known.hash);
+            let known = match planned {
+                Some(hash) => Some(hash),
+                None => self.hash_at(&op.id())?,
+            };
+            if known != Some(op.hash) {
+                return Err(StoreError::Fork { series: stream.series(), seq: op.op.seq });
+            }
+        }
+        for signed in signed {
+            let end = plan.heads.get(&signed.stream).copied().unwrap_or_else(|| self.head(&signed.stream));
+            if signed.head == end {
+                plan.signed.push(signed.clone());
+            } else if signed.head.seq >= end.seq {
+                return Err(StoreError::Gap { series: signed.stream.series(), seq: signed.head.seq, head: end.seq });
+            }
+        }
+        Ok(plan)
+    }
+
+    /// Commits a plan. On `NoSpace` the journal is as before; after any other error nothing is known.
+    pub fn append(&mut self, plan: &Plan) -> Result<(), StoreError> {
+        let begun = self.last_row;
+        failpoint::hit("journal.before_begin");
+        let mut fresh = Vec::new();
+        let written = self.write(plan, &mut fresh).and_then(|()| {
+            failpoint::hit("journal.before_commit");
+            self.connection.prepare_cached("COMMIT").and_then(|mut commit| commit.execute([]))
+        });
+        failpoint::hit("journal.after_commit");
+        if let Err(error) = written {
+            let error = StoreError::failing(&self.path)(error);
+            let rolled_back = self.connection.is_autocommit() || self.connection.execute_batch("ROLLBACK").is_ok();
+            self.last_row = begun;
+            return Err(match error {
+                StoreError::NoSpace { path } if !rolled_back => {
+                    StoreError::damaged(&path, "a transaction could not be rolled back")
+                }
+                other => other,
+            });
+        }
+        for (stream, no) in fresh {
+            self.streams.insert(stream, StreamRow { no, head: Head::default() });
+        }
+        for (stream, head) in &plan.heads {
+            if let Some(known) = self.streams.get_mut(stream) {
+                known.head = *head;
+            }
+        }
+        Ok(())
+    }
+
+    fn write(&mut self, plan: &Plan, fresh: &mut Vec<(StreamId, i64)>) -> rusqlite::Result<()> {
+        self.connection.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
+        let mut insert = self.connection.prepare_cached("INSERT INTO op VALUES (?1, ?2, ?3, ?4, ?5)")?;
+        let mut last: Option<(StreamId, i64)> = None;
+        for op in &plan.ops {
+            let stream = op.op.stream;
+            let no = match last {
+                Some((known, no)) if known == stream => no,
+                _ => self.stream_no(stream, fresh)?,
+            };
+            last = Some((stream, no));
+            self.last_row += 1;
+            insert.execute(params![self.last_row, no, op.op.seq, op.hash.0, op.bytes])?;
+        }
+        let mut upsert = self.connection.prepare_cached(
+            "INSERT INTO head VALUES (?1, ?2, ?3, ?4) ON CONFLICT (stream) DO UPDATE
+             SET seq = excluded.seq, hash = excluded.hash, signature = excluded.signature
+             WHERE excluded.seq >= head.seq",
+        )?;
+        for signed in &plan.signed {
+            let no = match last {
+                Some((known, no)) if known == signed.stream => no,
+                _ => self.stream_no(signed.stream, fresh)?,
+            };
+            upsert.execute(params![no, signed.head.seq, signed.head.hash.0, signed.signature])?;
+        }
+        Ok(())
+    }
+
+    fn stream_no(&self, stream: StreamId, fresh: &mut Vec<(StreamId, i64)>) -> rusqlite::Result<i64> {
+        if let Some(known) = self.streams.get(&stream) {
+            return Ok(known.no);
+        }
+        if let Some((_, no)) = fresh.iter().find(|(known, _)| *known == stream) {
+            return Ok(*no);
+        }
+        let no = (self.streams.len() + fresh.len()) as i64 + 1;
+        self.connection.prepare_cached("INSERT INTO stream VALUES (?1, ?2)")?.execute(params![no, stream.0])?;
+        fresh.push((stream, no));
+        Ok(no)
+    }
+
+    /// The op at a dot.
+    pub fn op(&self, id: &OpId) -> Result<Option<SealedOp>, StoreError> {
+        let Some(stream) = self.streams.get(&id.stream) else { return Ok(None) };
+        let stored = self
+            .connection
+            .prepare_cached("SELECT hash, bytes FROM op WHERE stream = ?1 AND seq = ?2")
+            .and_then(|mut select| {
+                select
+                    .query_row(params![stream.no, id.seq], |row| Ok((row.get::<_, [u8; 32]>(0)?, row.get::<_, Vec<u8>>(1)?)))
+                    .optional()
+            })
+            .map_err(StoreError::sqlite("read", &self.path))?;
+        stored.map(|(hash, bytes)| self.checked(*id, hash, &bytes)).transpose()
+    }
+
+    /// The stored hash at a dot.
+    pub fn hash_at(&self, id: &OpId) -> Result<Option<Hash>, StoreError> {
+        let Some(stream) = self.streams.get(&id.stream) else { return Ok(None) };
+        self.connection
+            .prepare_cached("SELECT hash FROM op WHERE stream = ?1 AND seq = ?2")
+            .and_then(|mut select| select.query_row(params![stream.no, id.seq], |row| row.get(0)).optional())
+            .map(|hash| hash.map(Hash))
+            .map_err(StoreError::sqlite("read", &self.path))
+    }
+
+    /// The stored hash in a row.
+    pub fn hash_in_row(&self, row: u64) -> Result<Option<Hash>, StoreError> {
+        self.connection
+            .query_row("SELECT hash FROM op WHERE row = ?1", [row], |row| row.get(0))
+            .optional()
+            .map(|hash| hash.map(Hash))
+            .map_err(StoreError::sqlite("read", &self.path))
+    }
+
+    /// Calls `each` with every op after a row, in append order, one at a time. `each` may stop with `Ok(false)`.
+    pub fn rows<E: From<StoreError>>(
+        &self,
+        after_row: u64,
+        each: &mut dyn FnMut(u64, SealedOp) -> Result<bool, E>,
+    ) -> Result<(), E> {
+        let failed = |error| StoreError::sqlite("read", &self.path)(error);
+        let names: BTreeMap<i64, StreamId> = self.streams.iter().map(|(id, row)| (row.no, *id)).collect();
+        let mut select = self
+            .connection
+            .prepare_cached("SELECT row, stream, seq, hash, bytes FROM op WHERE row > ?1 ORDER BY row")
+            .map_err(failed)?;
+        let mut rows = select.query([after_row]).map_err(failed)?;
+        let mut before = after_row;
+        while let Some(row) = rows.next().map_err(failed)? {
+            let at: u64 = row.get(0).map_err(failed)?;
+            if at != before + 1 {
+                return Err(StoreError::damaged(&self.path, format!("row {} is missing", before + 1)).into());
+            }
+            before = at;
+            let (no, seq, hash) = (|| Ok((row.get(1)?, row.get(2)?, row.get(3)?)))().map_err(failed)?;
+            let Some(stream) = names.get(&no) else {
+                return Err(StoreError::damaged(&self.path, format!("row {at} names no stream")).into());
+            };
+            let bytes = row.get_ref(4).map_err(failed)?.as_blob().map_err(|error| failed(error.into()))?;
+            let op = self.checked(OpId { stream: *stream, seq }, hash, bytes)?;
+            if !each(at, op)? {
+                return Ok(());
+            }
+        }
+        if before < self.last_row {
+            return Err(StoreError::damaged(&self.path, format!("row {} is missing", before + 1)).into());
+        }
+        Ok(())
+    }
+
+    /// The signed heads.
+    pub fn signed_heads(&self) -> Result<Vec<SignedHead>, StoreError> {
+        self.connection
+            .prepare_cached("SELECT id, seq, hash, signature FROM head JOIN stream ON no = stream ORDER BY id")
+            .and_then(|mut select| {
+                let rows = select.query_map([], |row| {
+                    let head = Head { seq: row.get(1)?, hash: Hash(row.get(2)?) };
+                    Ok(SignedHead { stream: StreamId(row.get(0)?), head, signature: row.get(3)? })
+                })?;
+                rows.collect()
+            })
+            .map_err(StoreError::sqlite("read", &self.path))
+    }
+
+    /// The key that may write a stream, from the stream's first op.
+    pub fn replica(&self, stream: StreamId) -> Result<Option<ReplicaKey>, StoreError> {
+        Ok(self.op(&OpId { stream, seq: 1 })?.and_then(|op| opened_by(&op)))
+    }
+
+    /// Grows the log once, so that commits overwrite it from here on.
+    pub fn grow_wal(&mut self) -> Result<(), StoreError> {
+        if std::fs::metadata(wal_path(&self.path)).is_ok_and(|found| found.len() >= WAL_FRAMES * 4120) {
+            return Ok(());
+        }
+        failpoint::hit("journal.before_grow");
+        let grown = (|| {
+            // Nothing of value is written here, so only the closing checkpoint is synced.
+            self.connection.pragma_update(None, "synchronous", "OFF")?;
+            for _ in 0..WAL_FRAMES + 8 {
+                self.connection.prepare_cached("UPDATE mark SET grown = grown + 1")?.execute([])?;
+            }
+            Ok(())
+        })();
+        let strict = self.connection.pragma_update(None, "synchronous", "FULL");
+        strict.map_err(StoreError::failing(&self.path))?;
+        match grown.map_err(StoreError::failing(&self.path)) {
+            // Without room the log grows with the commits instead; the space report will have warned.
+            Ok(()) | Err(StoreError::NoSpace { .. }) => {}
+            Err(error) => return Err(error),
+        }
+        failpoint::hit("journal.after_grow");
+        self.checkpoint()
+    }
+
+    /// Whether the log has grown enough for a checkpoint.
+    pub fn wants_checkpoint(&self) -> Result<bool, StoreError> {
+        // NOOP reports the log's length and does nothing (SQLite 3.51).
+        let frames = self
+            .connection
+            .prepare_cached("PRAGMA wal_checkpoint(NOOP)")
+            .and_then(|mut ask| ask.query_row([], |row| Ok((row.get::<_, i64>(1)?, row.get::<_, i64>(2)?))))
+            .map_err(StoreError::failing(&self.path))?;
+        Ok(frames.0.saturating_sub(frames.1) >= CHECKPOINT_FRAMES as i64)
+    }
+
+    /// Moves the log into the database, checking what SQLite says about it.
+    pub fn checkpoint(&mut self) -> Result<(), StoreError> {
+        self.note_wal()?;
+        failpoint::hit("journal.before_checkpoint");
+        let (busy, log, moved) = self
+            .connection
+            .prepare_cached("PRAGMA wal_checkpoint(FULL)")
+            .and_then(|mut run| {
+                run.query_row([], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?, row.get::<_, i64>(2)?)))
+            })
+            .map_err(StoreError::failing(&self.path))?;
+        failpoint::hit("journal.after_checkpoint");
+        if busy != 0 || log != moved {
+            let text = format!("a checkpoint moved {moved} of {log} pages");
+            return Err(StoreError::damaged(&self.path, text));
+        }
+        Ok(())
+    }
+
+    /// Writes down which log belongs to the file that the next checkpoint makes.
+    fn note_wal(&self) -> Result<(), StoreError> {
+        let Some(salt) = wal_salt(&self.path)? else { return Ok(()) };
+        self.connection
+            .prepare_cached("UPDATE mark SET wal_salt = ?1 WHERE wal_salt IS NOT ?1")
+            .and_then(|mut update| update.execute([salt]))
+            .map_err(StoreError::failing(&self.path))?;
+        Ok(())
+    }
+
+    /// Where the box was whole, as of the last mark.
+    pub fn box_mark(&self) -> Result<Option<BoxMark>, StoreError> {
+        let found = self.connection.query_row(
+            "SELECT box_id, box_end, box_number, box_sum, box_row, box_check FROM mark WHERE box_id IS NOT NULL",
+            [],
+            |row| {
+                let (id, end, number) = (row.get(0)?, row.get(1)?, row.get(2)?);
+                Ok((BoxMark { id, end, number, sum: row.get(3)?, row: row.get(4)? }, row.get::<_, [u8; 32]>(5)?))
+            },
+        );
+        let found = found.optional().map_err(StoreError::sqlite("read", &self.path))?;
+        // A mark that is not what was written is no mark: the whole box is walked instead.
+        Ok(found.filter(|(mark, check)| mark.check() == *check).map(|(mark, _)| mark))
+    }
+
+    /// Remembers where the box is whole.
+    pub fn set_box_mark(&self, mark: &BoxMark) -> Result<(), StoreError> {
+        self.connection
+            .prepare_cached(
+                "UPDATE mark SET box_id = ?1, box_end = ?2, box_number = ?3, box_sum = ?4, box_row = ?5, box_check = ?6",
+            )
+            .and_then(|mut set| {
+                set.execute(params![mark.id, mark.end, mark.number, mark.sum, mark.row, mark.check()])
+            })
+            .map_err(StoreError::failing(&self.path))?;
+        Ok(())
+    }
+
+    /// Checkpoints and closes, leaving one file without a log.
+    pub fn close(mut self) -> Result<(), StoreError> {
+        self.checkpoint()?;
+        // The log goes with the last connection, and the next one has a salt of its own.
+        self.connection
+            .execute("UPDATE mark SET wal_salt = NULL", [])
+            .map_err(StoreError::failing(&self.path))?;
+        self.connection.flush_prepared_statement_cache();
+        self.connection
+            .set_db_config(rusqlite::config::DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false)
+            .map_err(StoreError::failing(&self.path))?;
+        self.connection.close().map_err(|(_, error)| StoreError::failing(&self.path)(error))
+    }
+
+    fn read_ends(&mut self) -> Result<(), StoreError> {
+        let failed = StoreError::sqlite("read", &self.path);
+        let ends = (|| {
+            let mut streams = BTreeMap::new();
+            let mut select = self.connection.prepare(
+                "SELECT no, id, (SELECT max(seq) FROM op WHERE op.stream = no) FROM stream ORDER BY no",
+            )?;
+            let mut rows = select.query([])?;
+            while let Some(row) = rows.next()? {
+                let (no, id): (i64, [u8; 16]) = (row.get(0)?, row.get(1)?);
+                let seq: Option<u64> = row.get(2)?;
+                let head = match seq {
+                    None => Head::default(),
+                    Some(seq) => {
+                        let mut newest =
+                            self.connection.prepare_cached("SELECT hash FROM op WHERE stream = ?1 AND seq = ?2")?;
+                        Head { seq, hash: Hash(newest.query_row(params![no, seq], |row| row.get(0))?) }
+                    }
+                };
+                streams.insert(StreamId(id), StreamRow { no, head });
+            }
+            let last_row: Option<u64> = self.connection.query_row("SELECT max(row) FROM op", [], |row| row.get(0))?;
+            Ok((streams, last_row.unwrap_or(0)))
+        })();
+        (self.streams, self.last_row) = ends.map_err(failed)?;
+        let dense = self.streams.values().map(|row| row.no).max().unwrap_or(0) == self.streams.len() as i64;
+        if dense { Ok(()) } else { Err(StoreError::damaged(&self.path, "the list of streams has a hole")) }
+    }
+
+    /// Compares the signed heads with the ops, and verifies each stream from its last segment boundary.
+    fn verify_ends(&self) -> Result<(), StoreError> {
+        let chain = |error| StoreError::Chain { path: self.path.clone(), source: error };
+        for signed in self.signed_heads()? {
+            let (stream, seq) = (signed.stream, signed.head.seq);
+            let series = stream.series();
+            let found = self.head(&stream).seq;
+            if found < seq {
+                return Err(chain(ChainError::Short { series, found, signed: seq }));
+            }
+            let same = self.hash_at(&OpId { stream, seq })? == Some(signed.head.hash);
+            let key = self.replica(stream)?;
+            if !same || !key.is_some_and(|key| signed.head.verify(&stream, &key, &signed.signature)) {
+                return Err(chain(ChainError::Signature { series, seq }));
+            }
+        }
+        for (stream, row) in &self.streams {
+            let sealed = crate::segment::sealed_up_to(self, row.no)?;
+            let from = sealed.max(row.head.seq.saturating_sub(TAIL_OPS));
+            self.verify_stream(*stream, *row, from)?;
+        }
+        Ok(())
+    }
+
+    fn verify_stream(&self, stream: StreamId, row: StreamRow, from: u64) -> Result<(), StoreError> {
+        let series = || stream.series();
+        let chain = |error| StoreError::Chain { path: self.path.clone(), source: error };
+        let mut head = match from {
+            0 => Head::default(),
+            seq => {
+                let Some(hash) = self.hash_at(&OpId { stream, seq })? else {
+                    return Err(chain(ChainError::Broken { series: series(), seq }));
+                };
+                Head { seq, hash }
+            }
+        };
+        self.stream_ops(row.no, from, &mut |seq, hash, bytes| {
+            let op = self.checked(OpId { stream, seq }, hash, bytes)?;
+            if !op.follows(&head) {
+                return Err(chain(ChainError::Broken { series: series(), seq }));
+            }
+            head = Head { seq, hash: op.hash };
+            Ok(true)
+        })
+    }
+
+    /// Calls `each` with the stored ops of a stream after a position, unchecked. `each` may stop with `Ok(false)`.
+    pub fn stream_ops(
+        &self,
+        no: i64,
+        after: u64,
+        each: &mut dyn FnMut(u64, [u8; 32], &[u8]) -> Result<bool, StoreError>,
+    ) -> Result<(), StoreError> {
+        let failed = |error| StoreError::sqlite("read", &self.path)(error);
+        let mut select = self
+            .connection
+            .prepare_cached("SELECT seq, hash, bytes FROM op WHERE stream = ?1 AND seq > ?2 ORDER BY seq")
+            .map_err(failed)?;
+        let mut rows = select.query(params![no, after]).map_err(failed)?;
+        while let Some(row) = rows.next().map_err(failed)? {
+            let (seq, hash) = (|| Ok((row.get(0)?, row.get(1)?)))().map_err(failed)?;
+            let bytes = row.get_ref(2).map_err(failed)?.as_blob().map_err(|error| failed(error.into()))?;
+            if !each(seq, hash, bytes)? {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn checked(&self, id: OpId, hash: [u8; 32], bytes: &[u8]) -> Result<SealedOp, StoreError> {
+        let (series, seq) = (|| id.stream.series(), id.seq);
+        let op = SealedOp::open(bytes)
+            .map_err(|source| ChainError::Unreadable { series: series(), seq, source })
+            .map_err(StoreError::chain(&self.path))?;
+        if op.id() != id || op.hash != Hash(hash) {
+            return Err(StoreError::chain(&self.path)(ChainError::Misfiled { series: series(), seq }));
+        }
+        Ok(op)
+    }
+}
+
+/// The key that a stream's first op binds it to.
+pub(crate) fn opened_by(op: &SealedOp) -> Option<ReplicaKey> {
+    match Body::open(op.op.kind, &op.op.body) {
+        Ok(Body::StreamOpened(opened)) => {
+            let bound = op.op.seq == 1 && StreamId::of(&opened.replica, &opened.space) == op.op.stream;
+            bound.then_some(opened.replica)
+        }
+        _ => None,
+    }
+}
+
+/// The name of the log beside a database.
+pub(crate) fn wal_path(database: &Path) -> PathBuf {
+    let mut name = database.as_os_str().to_owned();
+    name.push("-wal");
+    PathBuf::from(name)
+}
+
+/// Whether the log beside a journal was written for another copy of it. SQLite would mix the two.
+pub(crate) fn wal_is_strange(journal: &Path) -> Result<bool, StoreError> {
+    let Some(found) = wal_salt(journal)? else { return Ok(false) };
+    let uri = journal.to_string_lossy().replace('%', "%25").replace('?', "%3f").replace('#', "%23");
+    let flags = rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY | rusqlite::OpenFlags::SQLITE_OPEN_URI;
+    // `immutable` reads the file as if it had no log. What cannot be read here is found damaged in a moment.
+    let noted = Connection::open_with_flags(format!("file:{uri}?immutable=1"), flags)
+        .and_then(|file| file.query_row("SELECT wal_salt FROM mark", [], |row| row.get::<_, Option<u32>>(0)));
+    Ok(match noted {
+        // SQLite counts the salt up by one each time it begins the log anew after a checkpoint.
+        Ok(Some(noted)) => !matches!(found.wrapping_sub(noted), 0 | 1),
+        // Closed cleanly, so without a log. One begun since holds nothing that was promised before its first checkpoint.
+        Ok(None) => true,
+        Err(_) => false,
+    })
+}
+
+/// The first salt of the log beside a journal, `None` where there is no log.
+pub(crate) fn wal_salt(journal: &Path) -> Result<Option<u32>, StoreError> {
+    use std::os::unix::fs::FileExt;
+    let path = wal_path(journal);
+    let file = match std::fs::File::open(&path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(StoreError::io("open", &path)(error)),
+    };
+    let mut salt = [0; 4];
+    match file.read_exact_at(&mut salt, 16) {
+        Ok(()) => Ok(Some(u32::from_be_bytes(salt))),
+        Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => Ok(None),
+        Err(error) => Err(StoreError::io("read", &path)(error)),
+    }
+}

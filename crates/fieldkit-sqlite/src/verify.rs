@@ -1,0 +1,323 @@
+//! Verifying a data directory: structure, chains, hashes, places, signed heads, segments, black box.
+//!
+//! Promises: what is clean holds exactly the ops and heads that it says; the first bad thing is named — an op where an
+//! op is wrong, a page where the file's structure is, a record or file elsewhere; nothing is written.
+//! Absent on purpose: repair, which is the start's.
+
+use crate::black_box::BoxFile;
+use crate::error::StoreError;
+use crate::journal;
+use crate::place::{self, Place};
+use crate::segment;
+use fieldkit_core::chain::{ChainCheck, ChainError};
+use fieldkit_core::id::{Hash, OpId, StreamId};
+use fieldkit_core::op::Head;
+use rusqlite::types::ValueRef;
+use rusqlite::{Connection, OpenFlags};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+/// What a verification found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Verdict {
+    /// Ops that are sound, up to the first bad one.
+    pub ops: u64,
+    /// The ends of the streams.
+    pub heads: BTreeMap<StreamId, Head>,
+    /// Streams whose end is signed.
+    pub signed: u64,
+    /// Segment files looked at.
+    pub segments: u64,
+    /// Records of the black box in the data directory.
+    pub records: u64,
+    /// The first bad thing.
+    pub fault: Option<Fault>,
+}
+
+impl Verdict {
+    /// Whether nothing is wrong.
+    pub fn is_clean(&self) -> bool {
+        self.fault.is_none()
+    }
+}
+
+/// The first bad thing.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Fault {
+    /// An op or a signed head.
+    #[error("{0}")]
+    Op(ChainError),
+    /// A row that is not where it should be.
+    #[error("row {row} of the journal: {detail}")]
+    Row {
+        /// The row.
+        row: i64,
+        /// What is wrong.
+        detail: String,
+    },
+    /// The structure of the journal file.
+    #[error("page {page} of the journal: {detail}")]
+    Page {
+        /// The page, from 1.
+        page: u64,
+        /// What SQLite says.
+        detail: String,
+    },
+    /// A record of the black box.
+    #[error("record {number} of the black box: {why}")]
+    Record {
+        /// The record, from 1.
+        number: u64,
+        /// What is wrong.
+        why: String,
+    },
+    /// Another file.
+    #[error("{}: {detail}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        detail: String,
+    },
+}
+
+/// Verifies a data directory that no daemon uses. An error means that it could not be looked at.
+pub fn verify(data: &Path) -> Result<Verdict, StoreError> {
+    let place = Place::take(data)?;
+    Ok(verify_files(&place.path))
+}
+
+/// Verifies the files of a directory that is held already, or that is a copy.
+pub fn verify_files(directory: &Path) -> Verdict {
+    let path = directory.join(place::JOURNAL);
+    match open(&path) {
+        Ok(connection) => verify_open(&connection, directory),
+        Err(error) => Verdict { fault: Some(file_fault(&path, &error)), ..Verdict::default() },
+    }
+}
+
+/// Opens for looking only: without a log the file is taken as it is; with one, SQLite has to recover it in memory.
+fn open(path: &Path) -> rusqlite::Result<Connection> {
+    let has_log = std::fs::metadata(journal::wal_path(path)).is_ok_and(|found| found.len() > 0);
+    let connection = if has_log {
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let connection = Connection::open_with_flags(path, flags)?;
+        connection.set_db_config(rusqlite::config::DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+        connection.pragma_update(None, "locking_mode", "EXCLUSIVE")?;
+        connection
+    } else {
+        let uri = path.to_string_lossy().replace('%', "%25").replace('?', "%3f").replace('#', "%23");
+        let flags =
+            OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        Connection::open_with_flags(format!("file:{uri}?immutable=1"), flags)?
+    };
+    connection.pragma_update(None, "cell_size_check", true)?;
+    connection.pragma_update(None, "trusted_schema", false)?;
+    connection.pragma_update(None, "mmap_size", 0)?;
+    Ok(connection)
+}
+
+pub(crate) fn verify_open(connection: &Connection, directory: &Path) -> Verdict {
+    let mut verdict = Verdict::default();
+    let structure = structure(connection);
+    let walked = walk(connection, &mut verdict);
+    verdict.fault = match (walked, structure) {
+        (Err(WalkError::Fault(fault)), _) => Some(fault),
+        (_, Some(fault)) => Some(fault),
+        (Err(WalkError::Sqlite(error)), None) => Some(file_fault(&directory.join(place::JOURNAL), &error)),
+        (Ok(()), None) => None,
+    };
+    if verdict.fault.is_none() {
+        verdict.fault = segments(connection, directory, &mut verdict).err();
+    }
+    if verdict.fault.is_none() {
+        verdict.fault = black_box(connection, directory, &mut verdict).err();
+    }
+    verdict
+}
+
+/// SQLite's own check of pages, trees and indices.
+fn structure(connection: &Connection) -> Option<Fault> {
+    let first = connection.query_row("PRAGMA integrity_check(1)", [], |row| row.get::<_, String>(0));
+    match first {
+        Ok(text) if text == "ok" => None,
+        Ok(text) => Some(Fault::Page { page: page_in(connection, &text), detail: text }),
+        Err(error) => Some(Fault::Page { page: 1, detail: error.to_string() }),
+    }
+}
+
+/// The page that a message of `integrity_check` is about; the root of the index or table where it names no page.
+fn page_in(connection: &Connection, text: &str) -> u64 {
+    let number_after = |word: &str| {
+        let rest = &text[text.find(word)? + word.len()..];
+        let digits: String = rest.chars().take_while(char::is_ascii_digit).collect();
+        digits.parse::<u64>().ok()
+    };
+    let named = number_after(" page ").or_else(|| number_after("Page ")).or_else(|| number_after("Tree "));
+    let root = || {
+        let last = text.split([' ', '.']).rfind(|word| !word.is_empty())?;
+        let select = "SELECT rootpage FROM sqlite_schema WHERE name = ?1 OR tbl_name = ?1 ORDER BY rootpage DESC";
+        connection.query_row(select, [last], |row| row.get(0)).ok()
+    };
+    named.or_else(root).unwrap_or(1)
+}
+
+fn file_fault(path: &Path, error: &rusqlite::Error) -> Fault {
+    if crate::sqlite::is_damage(error) {
+        // A schema or header that SQLite cannot make sense of: both are on the first page.
+        return Fault::Page { page: 1, detail: error.to_string() };
+    }
+    Fault::File { path: path.to_owned(), detail: error.to_string() }
+}
+
+enum WalkError {
+    Fault(Fault),
+    Sqlite(rusqlite::Error),
+}
+
+impl From<rusqlite::Error> for WalkError {
+    fn from(error: rusqlite::Error) -> Self {
+        WalkError::Sqlite(error)
+    }
+}
+
+impl From<ChainError> for WalkError {
+    fn from(error: ChainError) -> Self {
+        WalkError::Fault(Fault::Op(error))
+    }
+}
+
+/// Every op in append order, then every signed head.
+fn walk(connection: &Connection, verdict: &mut Verdict) -> Result<(), WalkError> {
+    let names = streams(connection)?;
+    let mut check = ChainCheck::default();
+    let mut select = connection.prepare("SELECT row, stream, seq, hash, bytes FROM op ORDER BY row")?;
+    let mut rows = select.query([])?;
+    let (mut before, mut keys) = (0i64, BTreeMap::new());
+    while let Some(row) = rows.next()? {
+        let at: i64 = row.get(0)?;
+        let wrong = |detail: &str| WalkError::Fault(Fault::Row { row: at, detail: detail.to_owned() });
+        if at != before + 1 {
+            return Err(wrong("it does not follow the row before it"));
+        }
+        before = at;
+        let (ValueRef::Integer(no), ValueRef::Integer(seq)) = (row.get_ref(1)?, row.get_ref(2)?) else {
+            return Err(wrong("it names no place in a stream"));
+        };
+        let Some(stream) = names.get(&no) else { return Err(wrong("it names no stream")) };
+        let (series, seq) = (stream.series(), seq as u64);
+        let (ValueRef::Blob(hash), ValueRef::Blob(bytes)) = (row.get_ref(3)?, row.get_ref(4)?) else {
+            return Err(ChainError::Misfiled { series, seq }.into());
+        };
+        let op = check.next(*stream, seq, bytes)?;
+        if op.hash.0 != hash {
+            return Err(ChainError::Misfiled { series, seq }.into());
+        }
+        if let (1, Some(key)) = (seq, journal::opened_by(&op)) {
+            keys.insert(*stream, key);
+        }
+        verdict.ops += 1;
+    }
+    verdict.heads = check.heads().collect();
+    if names.len() != verdict.heads.len() {
+        return Err(WalkError::Fault(Fault::Row { row: before, detail: "a stream has no ops".into() }));
+    }
+    let mut select = connection.prepare(
+        "SELECT stream, seq, hash, signature, (SELECT hash FROM op WHERE op.stream = head.stream AND op.seq = head.seq)
+         FROM head ORDER BY stream",
+    )?;
+    let mut rows = select.query([])?;
+    while let Some(row) = rows.next()? {
+        let no: i64 = row.get(0)?;
+        let Some(stream) = names.get(&no) else {
+            return Err(WalkError::Fault(Fault::Row { row: no, detail: "a signed head names no stream".into() }));
+        };
+        let read = (|| Ok((row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?)))();
+        let Ok((seq, hash, signature, there)): rusqlite::Result<(u64, [u8; 32], [u8; 64], Option<[u8; 32]>)> = read
+        else {
+            return Err(ChainError::Signature { series: stream.series(), seq: 0 }.into());
+        };
+        let signed = Head { seq, hash: Hash(hash) };
+        // Ops may have arrived since the last signed end of another kit's stream; its own end is always signed.
+        let older = verdict.heads.get(stream).is_some_and(|end| end.seq > seq) && there == Some(hash);
+        let key = keys.get(stream);
+        if !(older && key.is_some_and(|key| signed.verify(stream, key, &signature))) {
+            check.signed_head(*stream, signed, &signature)?;
+        }
+        verdict.signed += 1;
+    }
+    Ok(())
+}
+
+fn streams(connection: &Connection) -> Result<BTreeMap<i64, StreamId>, WalkError> {
+    let mut select = connection.prepare("SELECT no, id FROM stream ORDER BY no")?;
+    let mut rows = select.query([])?;
+    let mut names = BTreeMap::new();
+    while let Some(row) = rows.next()? {
+        let no: i64 = row.get(0)?;
+        match row.get::<_, [u8; 16]>(1) {
+            Ok(id) if no == names.len() as i64 + 1 => names.insert(no, StreamId(id)),
+            _ => return Err(WalkError::Fault(Fault::Row { row: no, detail: "it is no stream".into() })),
+        };
+    }
+    Ok(names)
+}
+
+/// Every segment on record: the file as it was written, with the ops that the journal has.
+fn segments(connection: &Connection, directory: &Path, verdict: &mut Verdict) -> Result<(), Fault> {
+    let journal = directory.join(place::JOURNAL);
+    let failed = |error: rusqlite::Error| file_fault(&journal, &error);
+    let mut select = connection
+        .prepare("SELECT stream.id, segment.no, segment.hash, segment.sum FROM segment JOIN stream ON stream.no = stream")
+        .map_err(failed)?;
+    let mut rows = select.query([]).map_err(failed)?;
+    while let Some(row) = rows.next().map_err(failed)? {
+        let read = (|| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))();
+        let (id, number, hash, sum): ([u8; 16], u64, [u8; 32], [u8; 32]) = read.map_err(failed)?;
+        let path = segment::path(&directory.join(place::SEGMENTS), &StreamId(id), number);
+        // One that is missing is made again; only a wrong one is a fault.
+        if !path.exists() {
+            continue;
+        }
+        let found = segment::read(&path, &mut |_| ()).map_err(|error| match error {
+            StoreError::Damaged { path, detail } => Fault::File { path, detail },
+            other => Fault::File { path: path.clone(), detail: other.to_string() },
+        })?;
+        if found.sum.0 != sum || found.last.hash.0 != hash || found.stream.0 != id {
+            return Err(Fault::File { path, detail: "it is not the segment that was written".into() });
+        }
+        verdict.segments += 1;
+    }
+    Ok(())
+}
+
+/// Every record of a box in the data directory, and that its ops are the journal's.
+fn black_box(connection: &Connection, directory: &Path, verdict: &mut Verdict) -> Result<(), Fault> {
+    let path = directory.join(place::BLACK_BOX);
+    if !path.exists() {
+        return Ok(());
+    }
+    let failed = |detail: String| Fault::File { path: path.clone(), detail };
+    let file = BoxFile::look(&path).map_err(|error| failed(error.to_string()))?;
+    let mut select = connection
+        .prepare("SELECT hash FROM op WHERE stream = (SELECT no FROM stream WHERE id = ?1) AND seq = ?2")
+        .map_err(|error| failed(error.to_string()))?;
+    let mut records = file.records(file.first());
+    loop {
+        let number = records.end.number + 1;
+        let record = match records.next().map_err(|error| failed(error.to_string()))? {
+            Ok(Some(record)) => record,
+            Ok(None) => return Ok(()),
+            Err(bad) => return Err(Fault::Record { number: bad.number, why: bad.why.to_owned() }),
+        };
+        for op in &record.ops {
+            let OpId { stream, seq } = op.id();
+            let stored = select.query_row(rusqlite::params![stream.0, seq], |row| row.get::<_, [u8; 32]>(0));
+            if stored.ok() != Some(op.hash.0) {
+                let why = format!("op {seq} of series {} is not the journal's", stream.series());
+                return Err(Fault::Record { number, why });
+            }
+        }
+        verdict.records += 1;
+    }
+}

@@ -1,0 +1,165 @@
+//! `status`, `verify`, `keys`: how the kit is, and whether its history holds.
+
+use super::{Session, data_dir, given};
+use crate::cli::{Common, Status, Verify};
+use crate::client::Client;
+use crate::identity::Organisation;
+use crate::say::{self, Exit};
+use anyhow::{Context, Result, bail};
+use fieldkit_core::receipt;
+use hyper::Method;
+use serde_json::{Value, json};
+use std::path::Path;
+
+/// `status`
+pub async fn status(session: &Session, options: Status) -> Result<Exit> {
+    if let Some(slip) = options.slip {
+        let key = super::key(&None)?;
+        let body = json!({"slip": slip});
+        let verdict = given!(session.write(Method::POST, "/api/v1/witness", &key, &body).await?);
+        if session.json {
+            say::json(&verdict);
+        } else {
+            say::line(match say::text(&verdict, "verdict").as_str() {
+                "agrees" => "the journal holds this receipt: nothing is missing up to it",
+                "ahead" | "contradicts" => {
+                    "this kit went back behind this receipt; it goes on as a new replica with a new receipt series"
+                }
+                _ => "this kit has never written such a receipt",
+            });
+        }
+        return Ok(Exit::Fine);
+    }
+    let status = given!(session.get("/api/v1/status").await?);
+    if session.json {
+        say::json(&status);
+        return Ok(Exit::Fine);
+    }
+    say::line(&format!("kit         {} ({})", say::text(&status, "kit"), say::text(&status, "replica")));
+    say::line(&format!("event       {}", say::text(&status, "event_name")));
+    let durability = &status["durability"];
+    say::line(&format!("durability  {} (black box {})", say::text(durability, "word"), say::text(durability, "box")));
+    say::line(&format!("drawer      {}", say::text(&status, "drawer")));
+    say::line(&format!("clock       {}", say::text(&status["clock"], "quality")));
+    for notice in status["notices"].as_array().into_iter().flatten() {
+        let (level, text) = (say::text(notice, "level"), say::text(notice, "text"));
+        say::line(&format!("{level}: {text} {}", say::text(notice, "next_step")));
+    }
+    Ok(Exit::Fine)
+}
+
+/// `verify`: by the daemon where it runs, else on the files.
+pub async fn verify(common: &Common, options: &Verify) -> Result<Exit> {
+    let data = match &options.dir {
+        Some(dir) => dir.clone(),
+        None => data_dir(common)?,
+    };
+    let document = match Client::daemon(&data) {
+        Some(client) => {
+            let reply = client.get("/api/v1/verify").await?;
+            if !reply.status.is_success() {
+                return Ok(say::problem(&reply.body, common.json));
+            }
+            reply.body
+        }
+        None => verify_files(&data)?,
+    };
+    let ok = document["ok"] == json!(true);
+    if common.json {
+        say::json(&document);
+    } else if ok {
+        say::line(&format!("all is well: {} ops, every chain and every head", say::text(&document, "ops")));
+    } else {
+        say::line(&format!("not well: {}", say::text(&document, "first_bad")));
+        say::talk("hint: the black box and other kits may hold what is damaged here; keep this directory as it is");
+    }
+    Ok(if ok { Exit::Fine } else { Exit::Failed })
+}
+
+fn verify_files(data: &Path) -> Result<Value> {
+    if !data.is_dir() {
+        bail!("there is no directory {}", data.display());
+    }
+    let report = fieldkit_sqlite::verify::verify(data)?;
+    let head = |(stream, head): (&fieldkit_core::id::StreamId, &fieldkit_core::op::Head)| {
+        json!({"stream": stream.text(), "seq": head.seq, "hash": head.hash.hex()})
+    };
+    Ok(json!({
+        "ok": report.is_clean(),
+        "ops": report.ops,
+        "heads": report.heads.iter().map(head).collect::<Vec<_>>(),
+        "first_bad": report.fault.map(|fault| fault.to_string()),
+    }))
+}
+
+/// `verify --receipt`
+pub fn verify_receipt(common: &Common, options: &Verify) -> Result<Exit> {
+    let (Some(token), Some(path)) = (&options.receipt, &options.key) else { return Ok(Exit::Usage) };
+    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+    let keys: Value = serde_json::from_str(&text).with_context(|| format!("{} is no key file", path.display()))?;
+    let read = |entry: &Value| -> Option<[u8; 32]> {
+        let x = entry["x"].as_str()?;
+        data_encoding::BASE64URL_NOPAD.decode(x.as_bytes()).ok()?.try_into().ok()
+    };
+    let keys: Vec<[u8; 32]> = keys["keys"].as_array().into_iter().flatten().filter_map(read).collect();
+    if keys.is_empty() {
+        bail!("{} holds no Ed25519 key", path.display());
+    }
+    let mut result = Err(receipt::TokenError::Signature);
+    for key in keys {
+        result = result.or_else(|_| receipt::verify(token, &key));
+    }
+    match result {
+        Ok(found) => {
+            let document = json!({
+                "ok": true, "seller": found.seller, "receipt": found.number, "order_id": found.order_id,
+                "issued_s": found.issued_s, "total": {"minor": found.total, "currency": found.currency},
+            });
+            if common.json {
+                say::json(&document);
+            } else {
+                let total = say::money(&document["total"]);
+                say::line(&format!("genuine: {} of {}, {total}", found.number, found.seller));
+            }
+            Ok(Exit::Fine)
+        }
+        Err(error) => {
+            if common.json {
+                say::json(&json!({"ok": false, "detail": error.to_string()}));
+            }
+            say::talk(&format!("error: {error}"));
+            Ok(Exit::Failed)
+        }
+    }
+}
+
+/// `keys`
+pub async fn keys(session: &Session) -> Result<Exit> {
+    let keys = given!(session.get("/api/v1/keys").await?);
+    if session.json {
+        say::json(&keys);
+        return Ok(Exit::Fine);
+    }
+    for key in keys["keys"].as_array().into_iter().flatten() {
+        say::line(&format!("{}  {}  {}", say::text(key, "kid"), say::text(key, "x"), say::text(key, "label")));
+    }
+    Ok(Exit::Fine)
+}
+
+/// `keys --check-words`
+pub async fn check_words(common: &Common) -> Result<Exit> {
+    let mut words = String::new();
+    std::io::Read::read_to_string(&mut std::io::stdin().lock(), &mut words)?;
+    let organisation = Organisation::from_words(&words)?;
+    let session = Session::open(common)?;
+    let keys = session.get("/api/v1/keys").await;
+    session.close();
+    let keys = given!(keys?);
+    let ours = data_encoding::BASE64URL_NOPAD.encode(&organisation.public());
+    if keys["organisation"] == json!(ours) {
+        say::line("these words bring this organisation back");
+        return Ok(Exit::Fine);
+    }
+    say::talk("error: these are words of another organisation");
+    Ok(Exit::Failed)
+}

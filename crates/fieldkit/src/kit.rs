@@ -1,0 +1,340 @@
+//! Opening a kit: storage, state, engine, loop — from files to a desk that takes asks.
+//!
+//! Promises: the state on disk is used only where it belongs to this journal; anything else is folded anew. A kit that
+//! failed to start three times in a row starts in safe mode.
+
+use crate::cli::Common;
+use crate::config;
+use crate::identity::Identity;
+use crate::people::Owner;
+use crate::pictures::Pictures;
+use crate::projector::{Past, Projector, Rows};
+use crate::say;
+use crate::shop::{Pace, Shop};
+use crate::standing::{Standing, count_start};
+use anyhow::{Context, Result, bail};
+use axum::Router;
+use fieldkit_core::body::{Prices, Seller, TaxRate};
+use fieldkit_core::decide::{Founding, NewEvent};
+use fieldkit_core::id::{Hash, OpId, ReplicaKey, Zero};
+use fieldkit_core::ledger::Ledger;
+use fieldkit_core::op::{Actor, SealedOp};
+use fieldkit_core::snapshot;
+use fieldkit_engine::{Engine, Input, Output};
+use fieldkit_http::Policy;
+use fieldkit_http::desk::{DESK_QUEUE_MAX, Desk};
+use fieldkit_sqlite::state::{StateReader, StateWriter};
+use fieldkit_sqlite::views::{ViewsReader, ViewsWriter};
+use fieldkit_sqlite::{Batch, BlackBoxPlace, Options, SignedHead, Store, StoreError};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::sync_channel;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+/// Ops folded between two writes of the state while it is rebuilt.
+const FOLD_OPS: u64 = 4_096;
+/// Changes that an open page may lag behind before it must look anew.
+const UPDATES_MAX: usize = 1_024;
+
+/// Where and how to open a kit.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The data directory.
+    pub data: PathBuf,
+    /// The second copy, by flag or environment.
+    black_box: Option<String>,
+    /// Whether failed starts are counted.
+    watched: bool,
+}
+
+impl Settings {
+    /// A directory, with everything else as it is built in.
+    pub fn at(data: &Path) -> Self {
+        Settings { data: data.to_owned(), black_box: None, watched: false }
+    }
+
+    /// From the command line.
+    pub fn new(common: &Common, data: PathBuf) -> Self {
+        Settings { data, black_box: common.black_box.clone(), watched: false }
+    }
+
+    /// The same for a daemon: failed starts are counted.
+    pub fn watched(&self) -> Self {
+        Settings { watched: true, ..self.clone() }
+    }
+
+    fn options(&self) -> Result<Options> {
+        let config = config::load(&self.data)?;
+        let place = match self.black_box.as_deref().or(config.black_box.as_deref()) {
+            None => BlackBoxPlace::InData,
+            Some("off") => BlackBoxPlace::Off,
+            Some(dir) => BlackBoxPlace::At(PathBuf::from(dir)),
+        };
+        Ok(Options::new(&self.data, place))
+    }
+}
+
+/// A kit that runs in this process.
+pub struct Running {
+    /// Where asks go.
+    pub desk: Desk,
+    pictures: Arc<Pictures>,
+    replica: ReplicaKey,
+    groups: Arc<AtomicU64>,
+    thread: JoinHandle<()>,
+}
+
+/// What a kit shows right after it was founded.
+pub struct Founded {
+    /// Its key.
+    pub replica: ReplicaKey,
+    /// Its event.
+    pub event: Option<OpId>,
+}
+
+impl Running {
+    /// Opens the kit and starts its loop.
+    pub fn start(settings: &Settings) -> Result<Running> {
+        let identity = Identity::load(&settings.data)
+            .with_context(|| "nothing was opened; make a kit with `fieldkit init --name NAME`, or try `fieldkit demo`")?;
+        let safe_mode = settings.watched && count_start(&settings.data);
+        let options = settings.options()?;
+        let opened = if safe_mode { Store::open_black_box_only(&options) } else { Store::open(&options) };
+        let (mut store, report) = opened.map_err(with_hint)?;
+        if report.adopted > 0 || report.rebuilt > 0 {
+            say::talk(&format!(
+                "the journal was behind its black box: {} entries were taken over; nothing is lost",
+                report.adopted.max(report.rebuilt)
+            ));
+        }
+        let replica = identity.replica();
+        let folded = fold(&mut store, identity, settings, safe_mode)?;
+        let ledger = folded.engine.ledger();
+        let standing = Standing::new(&settings.data, ledger, &store, &report, safe_mode, settings.watched);
+        let actor = ledger.persons.keys().next().map_or(Actor::Device(Zero), |person| Actor::Person(*person));
+        let projector = Projector::start(folded.state_writer, folded.views_writer, folded.past)?;
+        let groups = Arc::new(AtomicU64::new(0));
+        let (asks, receiver) = sync_channel(DESK_QUEUE_MAX);
+        let (updates, _) = tokio::sync::broadcast::channel(UPDATES_MAX);
+        let shop = Shop {
+            engine: folded.engine,
+            store,
+            state: folded.state,
+            projector,
+            updates: updates.clone(),
+            standing,
+            data: settings.data.clone(),
+            label: folded.label,
+            actor,
+            pace: Pace::new(folded.newest, groups.clone()),
+        };
+        let thread = std::thread::Builder::new().name("shop".into()).spawn(move || shop.run(&receiver))?;
+        let pictures = Arc::new(Pictures::new(&settings.data));
+        Ok(Running { desk: Desk { asks, updates }, pictures, replica, groups, thread })
+    }
+
+    /// Pages and API for this kit.
+    pub fn router(&self, policy: Policy) -> Router {
+        fieldkit_http::router(self.desk.clone(), policy, self.pictures.clone())
+    }
+
+    /// Group commits so far.
+    pub fn groups(&self) -> u64 {
+        self.groups.load(Ordering::Relaxed)
+    }
+
+    /// What it shows right after it was founded.
+    pub fn founded(&self) -> Result<Founded> {
+        let (sender, receiver) = std::sync::mpsc::channel();
+        let look = fieldkit_http::desk::Ask::Look(Box::new(move |shelf| {
+            // The asker waits below.
+            let _ = sender.send(shelf.event);
+        }));
+        if self.desk.ask(look).is_err() {
+            bail!("the kit ended");
+        }
+        Ok(Founded { replica: self.replica, event: receiver.recv()? })
+    }
+
+    /// Finishes what was begun and closes the journal. All other desks must be gone.
+    pub fn stop(self) {
+        drop(self.desk);
+        if self.thread.join().is_err() {
+            say::talk("error: the loop ended badly; started again, the kit checks everything first");
+        }
+    }
+}
+
+/// Everything folded.
+struct Folded {
+    engine: Engine,
+    state_writer: StateWriter,
+    views_writer: ViewsWriter,
+    state: StateReader,
+    past: Past,
+    label: String,
+    newest: (u64, Hash),
+}
+
+/// Folds the journal: from the state on disk where it fits, else from the start.
+fn fold(store: &mut Store, identity: Identity, settings: &Settings, safe_mode: bool) -> Result<Folded> {
+    let data = &settings.data;
+    // In safe mode the derived files may be what fails: others are made beside them.
+    let scratch = safe_mode.then(|| data.join("safe-mode"));
+    let dir = scratch.as_ref().unwrap_or(data);
+    if let Some(scratch) = &scratch {
+        std::fs::create_dir_all(scratch).with_context(|| format!("cannot make {}", scratch.display()))?;
+    }
+    let mut state = StateWriter::open(dir, &mut |row| store.row_hash(row)).map_err(with_hint)?;
+    let mut views = ViewsWriter::open(dir, &mut |row| store.row_hash(row)).map_err(with_hint)?;
+    let reader = StateReader::open(dir).map_err(with_hint)?;
+    // Views that lag behind the state are filled by folding again from where they stand: from the start, that is.
+    let snapshot = match reader.snapshot() {
+        Ok(found) => found.filter(|found| found.row <= views.row()),
+        Err(error) => {
+            tracing::warn!("{error}; the journal is folded anew");
+            None
+        }
+    };
+    let snapshot = snapshot.and_then(|found| Some((found.row, snapshot::read(&found.bytes).ok()?)));
+    let (row, ledger) = snapshot.unwrap_or_default();
+    if row == 0 && views.row() > 0 {
+        views = ViewsWriter::begin_anew(dir).map_err(with_hint)?;
+    }
+    let label = identity.label.clone();
+    let mut engine = Engine::new(ledger, identity.key, identity.follows);
+    let mut folder = Folder { state: &mut state, views: &mut views, reader: &reader, rows: BTreeMap::new(), pending: 0 };
+    let total = store.last_row();
+    let mut newest = (row, store.row_hash(row).map_err(with_hint)?.unwrap_or_default());
+    let mut told = Instant::now();
+    let walked = store.replay(row, &mut |at, op: SealedOp| {
+        newest = (at, op.hash);
+        folder.fold(&mut engine, newest, &op)?;
+        if told.elapsed() > Duration::from_secs(2) {
+            told = Instant::now();
+            say::talk(&format!("folding the journal: {at} of {total} entries"));
+        }
+        Ok::<(), StoreError>(())
+    });
+    walked.map_err(with_hint)?;
+    if folder.pending > 0 {
+        folder.flush(&mut engine, newest).map_err(with_hint)?;
+    }
+    let past = Past { state: reader, views: ViewsReader::open(dir).map_err(with_hint)? };
+    let state_reader = StateReader::open(dir).map_err(with_hint)?;
+    Ok(Folded { engine, state_writer: state, views_writer: views, state: state_reader, past, label, newest })
+}
+
+/// Folds ops and writes the state now and then, so that memory stays bounded.
+struct Folder<'a> {
+    state: &'a mut StateWriter,
+    views: &'a mut ViewsWriter,
+    reader: &'a StateReader,
+    rows: BTreeMap<OpId, u64>,
+    pending: u64,
+}
+
+impl Folder<'_> {
+    fn fold(&mut self, engine: &mut Engine, newest: (u64, Hash), op: &SealedOp) -> Result<(), StoreError> {
+        let wanted = Ledger::wants(op).filter(|id| !engine.ledger().orders.contains_key(id));
+        let order = wanted.map_or(Ok(None), |id| self.reader.order(&id))?;
+        engine.fold(op, order);
+        self.rows.insert(op.id(), newest.0);
+        self.pending += 1;
+        if self.pending >= FOLD_OPS { self.flush(engine, newest) } else { Ok(()) }
+    }
+
+    fn flush(&mut self, engine: &mut Engine, newest: (u64, Hash)) -> Result<(), StoreError> {
+        let projection = engine.take_folded();
+        let turn = projection.turn;
+        let mut rows = Rows::of(projection, engine.ledger(), newest, |id| self.rows.get(id).copied());
+        rows.snapshot = Some(engine.ledger().state_bytes());
+        rows.write(self.state, self.views)?;
+        engine.handle(Input::Projected(turn));
+        self.rows.clear();
+        self.pending = 0;
+        Ok(())
+    }
+}
+
+/// Founds an organisation: the key first, then the ops, durable before this returns.
+pub fn open_new(settings: &Settings, identity: &Identity, founding: &Founding, owner: &Owner) -> Result<()> {
+    let data = &settings.data;
+    if Identity::exists(data) {
+        let (store, _) = Store::open(&settings.options()?).map_err(with_hint)?;
+        if store.last_row() > 0 {
+            bail!("there is a kit in {} already; nothing was changed", data.display());
+        }
+    }
+    std::fs::create_dir_all(data).with_context(|| format!("cannot make {}", data.display()))?;
+    let (mut store, _) = Store::open(&settings.options()?).map_err(with_hint)?;
+    if store.last_row() > 0 {
+        bail!("there is a journal in {} already; nothing was changed", data.display());
+    }
+    identity.save(data)?;
+    let mut engine = Engine::new(Ledger::default(), identity.key.clone(), None);
+    let wall = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |since| since.as_millis());
+    let wall_ms = u64::try_from(wall).unwrap_or(0);
+    engine
+        .found(founding, wall_ms, fieldkit_core::stamp::ClockQuality::System)
+        .map_err(|refusal| anyhow::anyhow!("{refusal}. {}", refusal.next_step()))?;
+    let person = engine.ledger().persons.keys().next().copied();
+    engine.handle(Input::EndOfBatch);
+    while let Some(output) = engine.poll_output() {
+        if let Output::Append(turn) = output {
+            let signed = |(stream, head, signature): &(_, _, _)| SignedHead {
+                stream: *stream,
+                head: *head,
+                signature: *signature,
+            };
+            let heads: Vec<SignedHead> = turn.heads.iter().map(signed).collect();
+            store.commit(Batch { ops: &turn.ops, heads: &heads }).map_err(with_hint)?;
+            engine.handle(Input::Synced);
+        }
+    }
+    store.close().map_err(with_hint)?;
+    if let Some(person) = person {
+        owner.seal(data, person)?;
+    }
+    Ok(())
+}
+
+/// A storage error with its next step.
+fn with_hint(error: StoreError) -> anyhow::Error {
+    let hint = error.hint();
+    anyhow::Error::new(error).context(format!("the kit's storage was not opened. Next: {hint}"))
+}
+
+/// A stall to be founded by programs: the bench and tests.
+pub struct Stall {
+    name: &'static str,
+    event: NewEvent,
+}
+
+impl Stall {
+    /// One event in euros, prices with 19 % tax inside.
+    pub fn bench() -> Self {
+        let seller = Seller { name: "Bench".to_owned(), address: String::new(), tax_id: String::new() };
+        let rate = TaxRate { id: "standard".to_owned(), name: "VAT 19 %".to_owned(), ppm: 190_000 };
+        let event = NewEvent {
+            name: "Bench".to_owned(),
+            zone: "Europe/Berlin".to_owned(),
+            day_cutover_minutes: 240,
+            currency: "EUR".to_owned(),
+            seller,
+            tax_rates: vec![rate],
+            prices: Prices::Inclusive,
+            training: false,
+            clone_from: None,
+        };
+        Stall { name: "Bench", event }
+    }
+
+    /// Founds it; returns the recovery words.
+    pub fn found(self, settings: &Settings) -> Result<String> {
+        crate::commands::setup_found(settings, self.name, "bench kit", self.event)
+    }
+}

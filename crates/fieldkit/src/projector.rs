@@ -1,0 +1,207 @@
+//! The projector: one thread that writes state and views after each turn, and answers questions about the past.
+//!
+//! Promises: first in, first out, so that a question sees every turn that was handed over before it; waiting turns are
+//! written together. What it writes is derived: a failure here is reported and leads to a rebuild, never to a lost sale.
+
+use fieldkit_core::id::{Hash, OpId, StreamId};
+use fieldkit_core::ledger::{Anomaly, Ledger};
+use fieldkit_core::order::Order;
+use fieldkit_engine::Projection;
+use fieldkit_sqlite::state::{self, AnsweredCommand, StateReader, StateWriter};
+use fieldkit_sqlite::views::{DrawerRow, EventRow, ItemRow, OrderRow, ViewBatch, ViewsReader, ViewsWriter};
+use fieldkit_sqlite::StoreError;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread::JoinHandle;
+
+/// Most jobs that wait.
+pub const JOBS_MAX: usize = 64;
+
+/// Rows to write.
+#[derive(Default)]
+pub struct Rows {
+    /// The newest turn in here.
+    pub turn: u64,
+    /// The journal row up to which this goes, and the hash of its op.
+    pub row: u64,
+    /// The hash.
+    pub row_hash: Hash,
+    /// Orders, newest form, with the row of the op that placed them (or a later one, where that is long ago).
+    pub orders: BTreeMap<OpId, (u64, Order)>,
+    /// Command keys.
+    pub commands: Vec<AnsweredCommand>,
+    /// Items.
+    pub items: BTreeMap<(OpId, String), ItemRow>,
+    /// Drawers.
+    pub drawers: BTreeMap<(OpId, StreamId), DrawerRow>,
+    /// Events.
+    pub events: BTreeMap<OpId, EventRow>,
+    /// New anomalies.
+    pub anomalies: Vec<Anomaly>,
+    /// The ledger's bytes, now and then.
+    pub snapshot: Option<Vec<u8>>,
+}
+
+impl Rows {
+    /// The rows of a projection. `row_of` tells the journal row of an op of this turn.
+    pub fn of(projection: Projection, ledger: &Ledger, row: (u64, Hash), row_of: impl Fn(&OpId) -> Option<u64>) -> Rows {
+        let mut rows = Rows { turn: projection.turn, row: row.0, row_hash: row.1, ..Rows::default() };
+        for order in projection.orders {
+            let placed = row_of(&order.order_id).unwrap_or(row.0);
+            rows.orders.insert(order.order_id, (placed, order));
+        }
+        rows.commands = projection
+            .commands
+            .into_iter()
+            .map(|(key, known)| AnsweredCommand { key, fingerprint: known.fingerprint, op: known.op })
+            .collect();
+        for (id, sku) in projection.items {
+            let item = ledger.events.get(&id).and_then(|event| ItemRow::of(id, event, &sku));
+            rows.items.extend(item.map(|item| ((id, sku), item)));
+        }
+        for id in projection.events {
+            let Some(event) = ledger.events.get(&id) else { continue };
+            rows.events.insert(id, EventRow::of(id, event));
+            let drawers = event.drawers.keys().filter_map(|stream| DrawerRow::of(id, event, *stream));
+            rows.drawers.extend(drawers.map(|drawer| ((id, drawer.stream), drawer)));
+        }
+        rows.anomalies = projection.anomalies;
+        rows
+    }
+
+    /// Adds later rows.
+    pub fn merge(&mut self, later: Rows) {
+        (self.turn, self.row, self.row_hash) = (later.turn, later.row, later.row_hash);
+        for (id, (row, order)) in later.orders {
+            let first = self.orders.get(&id).map_or(row, |known| known.0.min(row));
+            self.orders.insert(id, (first, order));
+        }
+        self.commands.extend(later.commands);
+        self.items.extend(later.items);
+        self.drawers.extend(later.drawers);
+        self.events.extend(later.events);
+        self.anomalies.extend(later.anomalies);
+        self.snapshot = later.snapshot.or(self.snapshot.take());
+    }
+
+    /// Writes everything: state first, then views.
+    pub fn write(self, state: &mut StateWriter, views: &mut ViewsWriter) -> Result<(), StoreError> {
+        let orders: Vec<Order> = self.orders.values().map(|(_, order)| order.clone()).collect();
+        state.put(state::Projection {
+            row: self.row,
+            row_hash: self.row_hash,
+            orders: &orders,
+            commands: &self.commands,
+            snapshot: self.snapshot.as_deref(),
+        })?;
+        let orders: Vec<OrderRow<'_>> =
+            self.orders.values().map(|(row, order)| OrderRow { row: *row, order }).collect();
+        views.put(ViewBatch {
+            row: self.row,
+            row_hash: self.row_hash,
+            orders: &orders,
+            items: &self.items.into_values().collect::<Vec<_>>(),
+            drawers: &self.drawers.into_values().collect::<Vec<_>>(),
+            events: &self.events.into_values().collect::<Vec<_>>(),
+            anomalies: &self.anomalies,
+        })
+    }
+}
+
+/// What the projector can be asked to do.
+pub enum Job {
+    /// Write rows.
+    Write(Box<Rows>),
+    /// Answer a question.
+    Ask(Box<dyn FnOnce(&mut Past) + Send>),
+}
+
+/// Everything finished, for questions.
+pub struct Past {
+    /// Finished aggregates.
+    pub state: StateReader,
+    /// Public tables.
+    pub views: ViewsReader,
+}
+
+/// The handle of the thread.
+pub struct Projector {
+    /// Jobs go here.
+    pub jobs: SyncSender<Job>,
+    /// The newest turn that state and views hold.
+    pub projected: Arc<AtomicU64>,
+    /// Set once state or views could not be written.
+    pub failed: Arc<AtomicBool>,
+    thread: JoinHandle<()>,
+}
+
+impl Projector {
+    /// Starts the thread.
+    pub fn start(state: StateWriter, views: ViewsWriter, past: Past) -> std::io::Result<Self> {
+        let (jobs, receiver) = sync_channel(JOBS_MAX);
+        let projected = Arc::new(AtomicU64::new(0));
+        let failed = Arc::new(AtomicBool::new(false));
+        let worker = Worker { state, views, past, projected: projected.clone(), failed: failed.clone() };
+        let thread = std::thread::Builder::new().name("projector".into()).spawn(move || worker.run(&receiver))?;
+        Ok(Projector { jobs, projected, failed, thread })
+    }
+
+    /// Writes what waits and ends.
+    pub fn stop(self) {
+        drop(self.jobs);
+        if self.thread.join().is_err() {
+            tracing::error!("the projector ended badly; state and views are rebuilt at the next start");
+        }
+    }
+}
+
+struct Worker {
+    state: StateWriter,
+    views: ViewsWriter,
+    past: Past,
+    projected: Arc<AtomicU64>,
+    failed: Arc<AtomicBool>,
+}
+
+impl Worker {
+    fn run(mut self, jobs: &Receiver<Job>) {
+        while let Ok(job) = jobs.recv() {
+            let mut waiting: Option<Box<Rows>> = None;
+            let mut next = Some(job);
+            while let Some(job) = next.take() {
+                match job {
+                    Job::Write(rows) => match &mut waiting {
+                        Some(known) => known.merge(*rows),
+                        None => waiting = Some(rows),
+                    },
+                    Job::Ask(ask) => {
+                        if let Some(rows) = waiting.take() {
+                            self.write(*rows);
+                        }
+                        ask(&mut self.past);
+                    }
+                }
+                next = jobs.try_recv().ok();
+            }
+            if let Some(rows) = waiting.take() {
+                self.write(*rows);
+            }
+        }
+    }
+
+    fn write(&mut self, rows: Rows) {
+        if self.failed.load(Ordering::Acquire) {
+            return;
+        }
+        let turn = rows.turn;
+        match rows.write(&mut self.state, &mut self.views) {
+            Ok(()) => self.projected.store(turn, Ordering::Release),
+            Err(error) => {
+                tracing::error!("state or views cannot be written: {error}; sales go on, lists may be old");
+                self.failed.store(true, Ordering::Release);
+            }
+        }
+    }
+}

@@ -1,0 +1,636 @@
+//! The loop: one thread that decides, writes and answers.
+//!
+//! Promises: commands that wait are decided together and become durable with one sync; nothing is answered before it
+//! is durable; looks see only what is durable. The first failed sync ends the process, because memory is ahead of the
+//! disk. A group waits for tills that were just answered, but never longer than half a sync and 1 ms.
+//! Absent on purpose: rules (`fieldkit-core`), the order of a turn (`fieldkit-engine`).
+
+use crate::identity::Identity;
+use crate::standing::Standing;
+use crate::projector::{Job, Past, Projector, Rows};
+use fieldkit_core::body::RollbackNoticed;
+use fieldkit_core::chain::ChainCheck;
+use fieldkit_core::decide::Command;
+use fieldkit_core::id::{Hash, OpId, StreamId};
+use fieldkit_core::ledger;
+use fieldkit_core::op::{Actor, CommandKey, SealedOp};
+use fieldkit_core::order::Order;
+use fieldkit_core::receipt;
+use fieldkit_engine::{Asked, Engine, Input, Known, Load, Outcome, Output, Projection, Sighting, Ticket, Turn, Verdict};
+use fieldkit_http::desk::{Ask, Durability, Failure, Gain, Given, OrderSelector, Seen, Shelf, Update, Verified};
+use fieldkit_sqlite::state::StateReader;
+use fieldkit_sqlite::{Batch, Copies, SignedHead, Store, StoreError};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError};
+use std::time::{Duration, Instant};
+use tokio::sync::{broadcast, oneshot};
+
+/// Most commands of one group.
+pub const GROUP_MAX: usize = 512;
+/// Longest wait for more commands of a group.
+const GROUP_WAIT_US_MAX: u64 = 1_000;
+/// How often an idle loop looks after its storage.
+const IDLE_MS: u64 = 200;
+/// Ops checked between two turns while a check runs.
+const CHECK_OPS: u64 = 256;
+/// Ops between two snapshots of the ledger.
+const SNAPSHOT_OPS: u64 = 4_096;
+/// Commits between two looks at the disk's free space.
+const SPACE_COMMITS: u32 = 64;
+
+/// The loop's own things.
+pub struct Shop {
+    /// The brain.
+    pub engine: Engine,
+    /// The journal and its box.
+    pub store: Store,
+    /// Finished aggregates, for commands.
+    pub state: StateReader,
+    /// Writes state and views.
+    pub projector: Projector,
+    /// Open pages.
+    pub updates: broadcast::Sender<Update>,
+    /// What the crew should know, and where things are.
+    pub standing: Standing,
+    /// The data directory.
+    pub data: PathBuf,
+    /// What people call the kit.
+    pub label: String,
+    /// Who acts where nobody signed in.
+    pub actor: Actor,
+    /// Loop bookkeeping.
+    pub pace: Pace,
+}
+
+/// How the loop keeps its pace.
+#[derive(Default)]
+pub struct Pace {
+    ticket: u64,
+    replies: BTreeMap<Ticket, oneshot::Sender<Given>>,
+    /// Commands that the next group can expect.
+    expected: usize,
+    /// Smoothed time of a sync, in microseconds.
+    sync_us: u64,
+    commits: u32,
+    snapshot_row: u64,
+    checking: Option<Checking>,
+    unsent: Option<Rows>,
+    /// The journal's newest row and its hash.
+    pub newest: (u64, Hash),
+    /// Rows of the last turn's ops.
+    placed: BTreeMap<OpId, u64>,
+    /// Groups and the commands in them, for the bench.
+    pub groups: Arc<AtomicU64>,
+}
+
+impl Pace {
+    /// After a start: the journal's newest row, and where group commits are counted.
+    pub fn new(newest: (u64, Hash), groups: Arc<AtomicU64>) -> Self {
+        Pace { newest, groups, ..Pace::default() }
+    }
+}
+
+/// A check of the whole journal, done between turns.
+struct Checking {
+    check: ChainCheck,
+    row: u64,
+    bad: Option<String>,
+    replies: Vec<oneshot::Sender<Verified>>,
+}
+
+/// A reason to stop walking the journal.
+enum Walk {
+    Enough,
+    Store(StoreError),
+}
+
+impl From<StoreError> for Walk {
+    fn from(error: StoreError) -> Self {
+        Walk::Store(error)
+    }
+}
+
+impl Shop {
+    /// Serves asks until the desk is gone, then puts everything away.
+    pub fn run(mut self, asks: &Receiver<Ask>) {
+        let mut first = None;
+        loop {
+            let ask = match first.take() {
+                Some(ask) => Ok(ask),
+                None if self.pace.checking.is_some() => match asks.try_recv() {
+                    Ok(ask) => Ok(ask),
+                    Err(TryRecvError::Empty) => Err(RecvTimeoutError::Timeout),
+                    Err(TryRecvError::Disconnected) => Err(RecvTimeoutError::Disconnected),
+                },
+                None => asks.recv_timeout(Duration::from_millis(IDLE_MS)),
+            };
+            match ask {
+                Ok(ask) => first = self.group(ask, asks),
+                Err(RecvTimeoutError::Timeout) => self.idle(),
+                Err(RecvTimeoutError::Disconnected) => break,
+            }
+            self.check_step();
+        }
+        self.put_away();
+    }
+
+    /// Takes the asks that wait, decides the commands among them as one turn, then answers the looks.
+    /// Returns the first ask of the next group, where one arrived during the sync.
+    fn group(&mut self, first: Ask, asks: &Receiver<Ask>) -> Option<Ask> {
+        let mut looks = Vec::new();
+        let mut taken = 0;
+        self.take(first, &mut looks, &mut taken);
+        let patience = Duration::from_micros((self.pace.sync_us / 2).min(GROUP_WAIT_US_MAX));
+        let begun = Instant::now();
+        while taken < GROUP_MAX {
+            let ask = match asks.try_recv() {
+                Ok(ask) => ask,
+                Err(_) if taken > 0 && taken < self.pace.expected => {
+                    match asks.recv_timeout(patience.saturating_sub(begun.elapsed())) {
+                        Ok(ask) => ask,
+                        Err(_) => break,
+                    }
+                }
+                Err(_) => break,
+            };
+            self.take(ask, &mut looks, &mut taken);
+        }
+        if taken > 0 {
+            self.turn();
+        }
+        for look in looks {
+            self.answer(look);
+        }
+        let next = asks.try_recv().ok();
+        self.pace.expected = taken + usize::from(next.is_some());
+        if self.pace.commits >= SPACE_COMMITS {
+            self.pace.commits = 0;
+            self.look_after();
+        }
+        next
+    }
+
+    fn take(&mut self, ask: Ask, looks: &mut Vec<Ask>, taken: &mut usize) {
+        match ask {
+            Ask::Give { command, event, key, reply } => {
+                if let Some(failure) = self.unable(&command) {
+                    let durability = self.standing.durability;
+                    // The asker may be gone; then nobody needs the answer.
+                    let _ = reply.send(Given { result: Err(failure), repeated: false, durability });
+                    return;
+                }
+                *taken += 1;
+                self.give(command, event, key, reply);
+            }
+            other => looks.push(other),
+        }
+    }
+
+    /// Why nothing can be written now, if so.
+    fn unable(&self, command: &Command) -> Option<Failure> {
+        if let Some(text) = &self.standing.no_space {
+            return Some(Failure::Unable {
+                code: "no_space",
+                detail: text.clone(),
+                next_step: "Free space on this disk; the till goes on by itself.".to_owned(),
+            });
+        }
+        let cash_sale = matches!(command, Command::PlaceOrder(_));
+        if self.standing.safe_mode && !cash_sale {
+            return Some(Failure::Unable {
+                code: "safe_mode",
+                detail: "this kit is in safe mode: it takes cash sales into the black box, and nothing else".to_owned(),
+                next_step: "Copy the data directory, then see `fieldkit verify`.".to_owned(),
+            });
+        }
+        None
+    }
+
+    fn give(&mut self, command: Command, event: Option<OpId>, key: CommandKey, reply: oneshot::Sender<Given>) {
+        self.pace.ticket += 1;
+        let ticket = Ticket(self.pace.ticket);
+        self.pace.replies.insert(ticket, reply);
+        let (wall_ms, quality) = self.standing.time(self.engine.ledger().floor_ms);
+        let event = event.or(self.standing.event);
+        let asked = Asked { command, event, actor: self.actor, key, wall_ms, quality };
+        self.engine.handle(Input::Command(ticket, Box::new(asked)));
+        self.pump();
+    }
+
+    /// Ends the turn: sync, answers, rows.
+    fn turn(&mut self) {
+        self.engine.handle(Input::Projected(self.projector.projected.load(Ordering::Acquire)));
+        self.engine.handle(Input::EndOfBatch);
+        self.pump();
+    }
+
+    /// Carries out what the engine wants.
+    fn pump(&mut self) {
+        while let Some(output) = self.engine.poll_output() {
+            match output {
+                Output::Load(load) => self.load(load),
+                Output::Append(turn) => {
+                    self.append(&turn);
+                    self.engine.handle(Input::Synced);
+                }
+                Output::Reply(ticket, answer) => {
+                    if let Some(reply) = self.pace.replies.remove(&ticket) {
+                        let result = answer.result.map(gain).map_err(Failure::Refused);
+                        if let Ok(gain) = &result {
+                            self.tell(gain, answer.repeated);
+                        }
+                        let durability = self.standing.durability;
+                        // The asker may be gone; the op stays.
+                        let _ = reply.send(Given { result, repeated: answer.repeated, durability });
+                    }
+                }
+                Output::Project(projection) => self.project(*projection),
+            }
+        }
+    }
+
+    fn load(&mut self, load: Load) {
+        let mut orders = Vec::new();
+        let mut answered = None;
+        if let Some(key) = &load.key {
+            let found = self.state.command(key).unwrap_or_else(|error| fatal("the state cannot be read", &error));
+            if let Some(found) = found {
+                let op = self.store.op(found.op).unwrap_or_else(|error| fatal("the journal cannot be read", &error));
+                answered = op.map(|op| (Known { fingerprint: found.fingerprint, op: found.op }, op));
+            }
+        }
+        let spoken_of = answered.as_ref().and_then(|(_, op)| order_of(op));
+        for id in [load.order, spoken_of].into_iter().flatten() {
+            match self.state.order(&id) {
+                Ok(order) => orders.extend(order),
+                Err(error) => fatal("the state cannot be read", &error),
+            }
+        }
+        self.engine.handle(Input::Loaded { ticket: load.ticket, answered, orders });
+    }
+
+    /// Makes a turn durable. A failure ends the process: nothing of the turn was acknowledged.
+    fn append(&mut self, turn: &Turn) {
+        let heads: Vec<SignedHead> = turn
+            .heads
+            .iter()
+            .map(|(stream, head, signature)| SignedHead { stream: *stream, head: *head, signature: *signature })
+            .collect();
+        let begun = Instant::now();
+        match self.store.commit(Batch { ops: &turn.ops, heads: &heads }) {
+            Ok(commit) => {
+                let first = commit.row + 1 - turn.ops.len() as u64;
+                self.pace.placed = turn.ops.iter().zip(first..).map(|(op, row)| (op.id(), row)).collect();
+                self.pace.newest = (commit.row, turn.ops.last().map_or(self.pace.newest.1, |op| op.hash));
+                let took = u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX);
+                self.pace.sync_us = (self.pace.sync_us * 7 + took) / 8;
+                self.pace.commits += 1;
+                self.pace.groups.fetch_add(1, Ordering::Relaxed);
+                self.standing.started();
+                let durability = match commit.copies {
+                    Copies::OnThisKit => Durability::OnThisKit,
+                    Copies::OnTwoDevices => Durability::OnTwoDevices,
+                };
+                if self.standing.saw(durability, commit.box_state) {
+                    self.publish(Update::Status);
+                }
+            }
+            Err(error) => fatal("the sale could not be made durable and was not acknowledged", &error),
+        }
+    }
+
+    fn project(&mut self, projection: Projection) {
+        for (event, sku) in &projection.items {
+            self.publish(Update::Stock { event: *event, sku: sku.clone() });
+        }
+        let (row, hash) = self.pace.newest;
+        let placed = &self.pace.placed;
+        let mut rows = Rows::of(projection, self.engine.ledger(), (row, hash), |id| placed.get(id).copied());
+        if row.saturating_sub(self.pace.snapshot_row) >= SNAPSHOT_OPS {
+            rows.snapshot = Some(self.engine.ledger().state_bytes());
+            self.pace.snapshot_row = row;
+        }
+        match self.pace.unsent.take() {
+            Some(mut earlier) => {
+                earlier.merge(rows);
+                self.pace.unsent = Some(earlier);
+            }
+            None => self.pace.unsent = Some(rows),
+        }
+        self.hand_over(false);
+    }
+
+    /// Hands waiting rows to the projector; without `wait` they stay here while it is busy.
+    fn hand_over(&mut self, wait: bool) {
+        let Some(rows) = self.pace.unsent.take() else { return };
+        // Past this many orders the tills wait for the projector, so that memory stays bounded.
+        let wait = wait || rows.orders.len() > 8_192;
+        let job = Job::Write(Box::new(rows));
+        let left = if wait {
+            self.projector.jobs.send(job).err().map(|error| error.0)
+        } else {
+            self.projector.jobs.try_send(job).err().map(|error| match error {
+                std::sync::mpsc::TrySendError::Full(job) | std::sync::mpsc::TrySendError::Disconnected(job) => job,
+            })
+        };
+        if let Some(Job::Write(rows)) = left {
+            self.pace.unsent = Some(*rows);
+        }
+    }
+
+    fn ask_past(&mut self, ask: impl FnOnce(&mut Past) + Send + 'static) {
+        self.hand_over(true);
+        if self.projector.jobs.send(Job::Ask(Box::new(ask))).is_err() {
+            tracing::error!("the projector has ended; lists cannot be shown");
+        }
+    }
+
+    fn answer(&mut self, ask: Ask) {
+        match ask {
+            Ask::Give { .. } => {}
+            Ask::Look(look) => self.look(look),
+            Ask::Order { selector, reply } => self.find_order(selector, reply),
+            Ask::Orders { limit, before, reply } => self.ask_past(move |past| {
+                match list_orders(past, limit, before) {
+                    // The asker may be gone.
+                    Ok(orders) => drop(reply.send(orders)),
+                    Err(error) => tracing::error!("the orders cannot be listed: {error}"),
+                }
+            }),
+            Ask::OrderOfRefund { refund, reply } => self.ask_past(move |past| match past.views.order_of_refund(&refund) {
+                Ok(order) => drop(reply.send(order)),
+                Err(error) => tracing::error!("the refund cannot be looked up: {error}"),
+            }),
+            Ask::Witness { sighting, reply } => {
+                let verdict = self.witness(sighting);
+                // The witness may be gone.
+                let _ = reply.send(verdict.text());
+            }
+            Ask::Verify { reply } => match &mut self.pace.checking {
+                Some(checking) => checking.replies.push(reply),
+                None => {
+                    let check = ChainCheck::default();
+                    self.pace.checking = Some(Checking { check, row: 0, bad: None, replies: vec![reply] });
+                }
+            },
+        }
+    }
+
+    fn look(&mut self, look: Box<dyn FnOnce(&Shelf<'_>) + Send>) {
+        let ledger = self.engine.ledger();
+        let (now_ms, quality) = self.standing.time(ledger.floor_ms);
+        let key = self.engine.signing_key();
+        let receipt_token = |order: &Order| {
+            let event = ledger.events.get(&order.event);
+            let seller = event.map_or("", |event| event.opened.seller.name.as_str());
+            receipt::token(order, seller, event.is_some_and(|event| event.opened.training), key)
+        };
+        look(&Shelf {
+            ledger,
+            replica: self.engine.replica(),
+            kit: &self.label,
+            event: self.standing.event,
+            stream: self.engine.newest_stream(),
+            durability: self.standing.durability,
+            black_box: self.standing.box_word(),
+            box_same_medium: self.standing.box_same_medium(),
+            safe_mode: self.standing.safe_mode,
+            clock_quality: quality.text(),
+            now_ms,
+            notices: &self.standing.notices,
+            receipt_token: &receipt_token,
+        });
+    }
+
+    fn find_order(&mut self, selector: OrderSelector, reply: oneshot::Sender<Option<Order>>) {
+        let series = |wanted: &str| {
+            let streams = self.engine.ledger().streams.keys();
+            streams.copied().find(|stream| stream.series().eq_ignore_ascii_case(wanted))
+        };
+        let by_receipt: Option<(StreamId, u64)> = match &selector {
+            OrderSelector::Id(_) => None,
+            OrderSelector::Receipt { series: Some(name), number } => series(name).map(|stream| (stream, *number)),
+            OrderSelector::Receipt { series: None, number } => Some((self.engine.newest_stream(), *number)),
+        };
+        self.ask_past(move |past| {
+            let id = match (selector, by_receipt) {
+                (OrderSelector::Id(id), _) => Ok(Some(id)),
+                (_, Some((stream, number))) => past.views.order_by_receipt(&stream.series(), number),
+                (_, None) => Ok(None),
+            };
+            let order = id.and_then(|id| id.map_or(Ok(None), |id| past.state.order(&id)));
+            match order {
+                // The asker may be gone.
+                Ok(order) => drop(reply.send(order)),
+                Err(error) => tracing::error!("the order cannot be read: {error}"),
+            }
+        });
+    }
+
+    /// Judges a sighting; a roll-back makes this kit a new replica at once.
+    fn witness(&mut self, seen: Seen) -> Verdict {
+        let (sighting, who) = match seen {
+            Seen::Head { stream, head } => (Sighting::Head { stream, head }, "page"),
+            Seen::Slip { seq, check } => (Sighting::Slip { seq, check }, "slip"),
+        };
+        let mut found = BTreeMap::new();
+        let candidate = match &sighting {
+            Sighting::Head { stream, head } => OpId { stream: *stream, seq: head.seq },
+            Sighting::Slip { seq, .. } => OpId { stream: self.engine.newest_stream(), seq: *seq },
+        };
+        match self.store.op(candidate) {
+            Ok(op) => drop(op.map(|op| found.insert(candidate, op.hash))),
+            Err(error) => fatal("the journal cannot be read", &error),
+        }
+        let (stream, position, verdict) = self.engine.judge(&sighting, |id| found.get(&id).copied());
+        let own = self.engine.ledger().streams.get(&stream).is_some_and(|known| {
+            known.replica == Some(self.engine.replica())
+        });
+        if own && matches!(verdict, Verdict::Ahead | Verdict::Contradicts) {
+            let found = self.engine.ledger().head(&stream).seq;
+            self.follow(RollbackNoticed { witness: who.to_owned(), stream, seen: position, found });
+        }
+        verdict
+    }
+
+    /// Goes on as a new replica: the old series ends here, a new one begins.
+    fn follow(&mut self, noticed: RollbackNoticed) {
+        let identity = Identity::generate(&self.label, Some(self.engine.replica()));
+        let saved = identity.and_then(|identity| identity.save(&self.data).map(|()| identity));
+        let identity = match saved {
+            Ok(identity) => identity,
+            Err(error) => fatal_text(&format!("this kit went back in time and no new key could be made: {error:#}")),
+        };
+        let (wall_ms, quality) = self.standing.time(self.engine.ledger().floor_ms);
+        self.standing.rolled_back(&noticed);
+        self.engine.follow(identity.key, noticed, &self.label, wall_ms, quality);
+        self.turn();
+        self.publish(Update::Status);
+    }
+
+    fn tell(&mut self, gain: &Gain, repeated: bool) {
+        if repeated {
+            return;
+        }
+        match gain {
+            Gain::Order(order) => {
+                self.publish(Update::Order(order.clone()));
+                self.publish(Update::Drawer);
+            }
+            Gain::Item(_) | Gain::Imported(_) => self.publish(Update::Catalogue),
+            Gain::Drawer => self.publish(Update::Drawer),
+            Gain::Event(event) => {
+                self.standing.choose(self.engine.ledger(), *event, &self.data);
+                self.publish(Update::Status);
+                self.publish(Update::Catalogue);
+            }
+        }
+    }
+
+    fn publish(&self, update: Update) {
+        // Without open pages nobody listens.
+        let _ = self.updates.send(update);
+    }
+
+    fn idle(&mut self) {
+        self.hand_over(false);
+        self.look_after();
+        let row = self.store.last_row();
+        if row != self.pace.snapshot_row && self.pace.checking.is_none() {
+            self.pace.snapshot_row = row;
+            let rows = self.snapshot_rows(self.projector.projected.load(Ordering::Acquire));
+            match &mut self.pace.unsent {
+                Some(_) => self.pace.snapshot_row = 0,
+                None => self.pace.unsent = Some(rows),
+            }
+            self.hand_over(false);
+        }
+    }
+
+    /// Looks after the storage: the box's gaps, a checkpoint, a segment, free space.
+    fn look_after(&mut self) {
+        match self.store.maintain() {
+            Ok(done) => {
+                let durability = self.standing.durability;
+                if self.standing.saw(durability, done.box_state) {
+                    self.publish(Update::Status);
+                }
+            }
+            Err(error) => fatal("the storage fails", &error),
+        }
+        if self.standing.look_at_space(&mut self.store, self.projector.failed.load(Ordering::Acquire)) {
+            self.publish(Update::Status);
+        }
+    }
+
+    fn check_step(&mut self) {
+        let Some(mut checking) = self.pace.checking.take() else { return };
+        let mut left = CHECK_OPS;
+        let mut bad = None;
+        let walked = self.store.replay(checking.row, &mut |row, op: SealedOp| {
+            if let Err(error) = checking.check.next(op.op.stream, op.op.seq, &op.bytes) {
+                bad = Some(error.to_string());
+                return Err(Walk::Enough);
+            }
+            checking.row = row;
+            left -= 1;
+            if left == 0 { Err(Walk::Enough) } else { Ok(()) }
+        });
+        if let Err(Walk::Store(error)) = walked {
+            bad = Some(error.to_string());
+        }
+        checking.bad = bad;
+        if checking.bad.is_none() && left == 0 {
+            self.pace.checking = Some(checking);
+            return;
+        }
+        self.end_check(checking);
+    }
+
+    fn end_check(&mut self, checking: Checking) {
+        let mut bad = checking.bad;
+        if bad.is_none() {
+            bad = match self.store.signed_heads() {
+                Ok(heads) => heads.iter().find_map(|signed| {
+                    checking.check.signed_head(signed.stream, signed.head, &signed.signature).err().map(|e| e.to_string())
+                }),
+                Err(error) => Some(error.to_string()),
+            };
+        }
+        let (ops, heads) = (checking.check.ops(), checking.check.heads().collect::<Vec<_>>());
+        let business = self.engine.ledger().business_bytes();
+        self.ask_past(move |past| {
+            let mut digest = ledger::Digest::new(&business);
+            let hashed = past.state.order_hashes(&mut |_, hash| digest.add(hash));
+            let digest = hashed.map(|()| digest.finish()).map_err(|error| tracing::error!("no digest: {error}")).ok();
+            for reply in checking.replies {
+                let verified = Verified { ops, heads: heads.clone(), first_bad: bad.clone(), digest };
+                // The asker may be gone.
+                let _ = reply.send(verified);
+            }
+        });
+    }
+
+    /// The ledger as it is, for the next start.
+    fn snapshot_rows(&self, turn: u64) -> Rows {
+        let (row, row_hash) = self.pace.newest;
+        Rows { row, row_hash, turn, snapshot: Some(self.engine.ledger().state_bytes()), ..Rows::default() }
+    }
+
+    fn put_away(mut self) {
+        let rows = self.snapshot_rows(u64::MAX);
+        match &mut self.pace.unsent {
+            Some(unsent) => unsent.merge(rows),
+            None => self.pace.unsent = Some(rows),
+        }
+        self.hand_over(true);
+        drop(self.state);
+        self.projector.stop();
+        self.standing.started();
+        if let Err(error) = self.store.close() {
+            tracing::error!("the journal was not closed in order: {error}; nothing acknowledged is lost");
+        }
+    }
+}
+
+fn list_orders(past: &mut Past, limit: u32, before: Option<OpId>) -> Result<Vec<Order>, StoreError> {
+    let before = before.map_or(Ok(None), |id| past.views.row_of(&id))?;
+    let mut orders = Vec::new();
+    for (_, id) in past.views.orders(limit, before)? {
+        orders.extend(past.state.order(&id)?);
+    }
+    Ok(orders)
+}
+
+fn gain(outcome: Outcome) -> Gain {
+    match outcome {
+        Outcome::Order(order) => Gain::Order(order),
+        Outcome::Item(sku) => Gain::Item(sku),
+        Outcome::Imported(body) => Gain::Imported(body),
+        Outcome::Drawer => Gain::Drawer,
+        Outcome::Event(event) => Gain::Event(event),
+    }
+}
+
+/// The order that an op speaks of.
+fn order_of(op: &SealedOp) -> Option<OpId> {
+    use fieldkit_core::body::Body;
+    match Body::open(op.op.kind, &op.op.body).ok()? {
+        Body::OrderPlaced(_) => Some(op.id()),
+        _ => fieldkit_core::ledger::Ledger::wants(op),
+    }
+}
+
+/// Ends the process at once: memory may be ahead of the disk.
+fn fatal(what: &str, error: &StoreError) -> ! {
+    fatal_text(&format!("{what}: {error}\nhint: {}", error.hint()))
+}
+
+fn fatal_text(text: &str) -> ! {
+    crate::say::talk(&format!("error: {text}"));
+    crate::say::talk("the kit ends here; started again it checks everything first");
+    std::process::exit(1);
+}

@@ -1,0 +1,229 @@
+//! How the kit stands: the event that sales go to, where copies are, the clock, and what the crew should know.
+//!
+//! Promises: every change that a person must hear of is a notice with a next step; the wall clock never makes the
+//! ledger's time go back.
+
+use fieldkit_core::body::RollbackNoticed;
+use fieldkit_core::event::EventState;
+use fieldkit_core::id::OpId;
+use fieldkit_core::ledger::Ledger;
+use fieldkit_core::stamp::ClockQuality;
+use fieldkit_http::desk::{Durability, Notice};
+use fieldkit_sqlite::space::Level;
+use fieldkit_sqlite::{BoxState, StartReport, Store};
+use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// No clock is believed that reads earlier than this build's month: 2026-11-01 UTC.
+const BUILD_FLOOR_MS: u64 = 1_793_491_200_000;
+/// How far back a clock may step before it is doubted.
+const STEP_MS_MAX: u64 = 300_000;
+/// Holds the chosen event's id.
+const EVENT_FILE: &str = "event";
+/// Counts starts that never came to serve.
+const STARTS_FILE: &str = "starts";
+/// So many fast failures in a row lead to safe mode.
+pub const FAST_FAILURES_MAX: u32 = 3;
+
+/// How the kit stands.
+pub struct Standing {
+    /// The event that sales go to.
+    pub event: Option<OpId>,
+    /// Where acknowledged ops are.
+    pub durability: Durability,
+    /// Whether only cash sales into the black box are possible.
+    pub safe_mode: bool,
+    /// Why nothing can be written, if so.
+    pub no_space: Option<String>,
+    /// What the crew should know.
+    pub notices: Vec<Notice>,
+    sticky: Vec<Notice>,
+    box_state: BoxState,
+    own_medium: bool,
+    level: Level,
+    lists_old: bool,
+    starts: Option<PathBuf>,
+}
+
+impl Standing {
+    /// After a start.
+    pub fn new(data: &Path, ledger: &Ledger, store: &Store, report: &StartReport, safe_mode: bool, up: bool) -> Self {
+        let mut standing = Standing {
+            event: chosen(data, ledger),
+            durability: Durability::OnThisKit,
+            safe_mode,
+            no_space: None,
+            notices: Vec::new(),
+            sticky: Vec::new(),
+            box_state: store.box_state(),
+            own_medium: store.box_on_own_medium(),
+            level: Level::Ok,
+            lists_old: false,
+            starts: up.then(|| data.join(STARTS_FILE)),
+        };
+        if standing.own_medium && standing.box_state == BoxState::Whole {
+            standing.durability = Durability::OnTwoDevices;
+        }
+        standing.tell_start(report);
+        standing.refresh();
+        standing
+    }
+
+    fn tell_start(&mut self, report: &StartReport) {
+        let mut say = |level, code, text: String, next_step: &str| {
+            self.sticky.push(Notice { level, code, text, next_step: next_step.to_owned() });
+        };
+        if self.safe_mode {
+            say("error", "safe_mode", "Safe mode: cash sales go into the black box, nothing else works.".into(),
+                "Sell on; then copy the data directory away and run `fieldkit verify`.");
+        }
+        if report.adopted > 0 {
+            let text = format!("The journal was behind its black box; {} entries were taken over from it.", report.adopted);
+            say("warn", "journal_behind_box", text, "Nothing is lost. Check this kit's disk or card before the next event.");
+        }
+        if let Some(fault) = &report.journal_fault {
+            let text = format!("The journal was damaged ({fault}) and rebuilt from the black box: {} entries.", report.rebuilt);
+            say("error", "journal_rebuilt", text, "Nothing acknowledged is lost. Replace this kit's disk or card soon.");
+        }
+        if let Some(fault) = &report.box_fault {
+            say("warn", "box_fault", format!("The black box has a fault: {fault}."),
+                "Selling goes on with one copy. Put in another stick, or see `fieldkit status`.");
+        }
+    }
+
+    /// The time for the next op, and how far to believe it: never before the newest op known.
+    pub fn time(&self, floor_ms: u64) -> (u64, ClockQuality) {
+        let wall = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis());
+        let wall = u64::try_from(wall).unwrap_or(0);
+        let floor = floor_ms.max(BUILD_FLOOR_MS);
+        let quality =
+            if wall.saturating_add(STEP_MS_MAX) < floor { ClockQuality::Unverified } else { ClockQuality::System };
+        (wall.max(floor_ms), quality)
+    }
+
+    /// Notes where the last ops went; says whether anything changed.
+    pub fn saw(&mut self, durability: Durability, box_state: BoxState) -> bool {
+        let durability = match box_state {
+            BoxState::Whole if self.own_medium => Durability::OnTwoDevices,
+            BoxState::Whole => durability,
+            BoxState::Off | BoxState::Behind => Durability::OnThisKit,
+        };
+        let changed = self.durability != durability || self.box_state != box_state;
+        (self.durability, self.box_state) = (durability, box_state);
+        if changed {
+            self.refresh();
+        }
+        changed
+    }
+
+    /// Looks at the disk's free space and at the lists; says whether anything changed.
+    pub fn look_at_space(&mut self, store: &mut Store, lists_old: bool) -> bool {
+        let level = store.space().map_or(Level::Ok, |space| space.level);
+        let changed = level != self.level || lists_old != self.lists_old;
+        (self.level, self.lists_old) = (level, lists_old);
+        if changed {
+            let critical = level == Level::Critical;
+            self.no_space = critical.then(|| "there is no space to record a sale on this kit's disk".to_owned());
+            self.refresh();
+        }
+        changed
+    }
+
+    /// Notes a roll-back.
+    pub fn rolled_back(&mut self, noticed: &RollbackNoticed) {
+        let RollbackNoticed { witness, seen, found, .. } = noticed;
+        let text = format!(
+            "This kit went back in time: a {witness} had seen entry {seen}, this kit holds {found}. \
+             It goes on as a new replica with a new receipt series."
+        );
+        let next_step = "Sales that are missing here may be on the black box or on slips; keep them.".to_owned();
+        self.sticky.push(Notice { level: "error", code: "rolled_back", text, next_step });
+        self.refresh();
+    }
+
+    /// Lets sales go to `event` if it is open, else to the newest open one.
+    pub fn choose(&mut self, ledger: &Ledger, event: OpId, data: &Path) {
+        let open = |id: &OpId| ledger.events.get(id).is_some_and(|event| event.state() == EventState::Open);
+        self.event = if open(&event) { Some(event) } else { newest_open(ledger) };
+        let text = self.event.map(|id| id.text()).unwrap_or_default();
+        if let Err(error) = std::fs::write(data.join(EVENT_FILE), text) {
+            tracing::warn!("the chosen event cannot be remembered: {error}");
+        }
+    }
+
+    /// The kit serves: the count of failed starts ends.
+    pub fn started(&mut self) {
+        if let Some(path) = self.starts.take() {
+            remove_quietly(&path);
+        }
+    }
+
+    /// `healthy`, `behind`, `missing` or `off`.
+    pub fn box_word(&self) -> &'static str {
+        match self.box_state {
+            BoxState::Off => "off",
+            BoxState::Whole => "healthy",
+            BoxState::Behind => "behind",
+        }
+    }
+
+    /// Whether the box lies on the kit's own medium.
+    pub fn box_same_medium(&self) -> bool {
+        !self.own_medium
+    }
+
+    fn refresh(&mut self) {
+        let mut notices = self.sticky.clone();
+        let mut say = |level, code, text: &str, next_step: &str| {
+            notices.push(Notice { level, code, text: text.to_owned(), next_step: next_step.to_owned() });
+        };
+        match self.box_state {
+            BoxState::Behind => say("warn", "box_behind", "There is no second copy now: the black box is missing, full or slow.",
+                "Selling goes on. Put the stick back; it catches up by itself."),
+            BoxState::Whole if !self.own_medium => say("info", "box_same_medium",
+                "The second copy lies on the same disk: it survives a damaged file, not a lost disk.",
+                "Start with --black-box DIR on a stick."),
+            BoxState::Whole | BoxState::Off => {}
+        }
+        match self.level {
+            Level::Ok => {}
+            Level::Low => say("warn", "space_low", "The disk is nearly full.", "Free space within the next hours."),
+            Level::Critical => say("error", "no_space", "The disk is full: new sales are refused before they start.",
+                "Free space on this disk; the till goes on by itself."),
+        }
+        if self.lists_old {
+            say("warn", "lists_old", "Lists and reports cannot be written; they may be old. Sales are safe.",
+                "Restart the kit; they are rebuilt.");
+        }
+        self.notices = notices;
+    }
+}
+
+/// Counts this start; `true` where too many in a row failed fast.
+pub fn count_start(data: &Path) -> bool {
+    let path = data.join(STARTS_FILE);
+    let failed: u32 = std::fs::read_to_string(&path).ok().and_then(|text| text.trim().parse().ok()).unwrap_or(0);
+    if let Err(error) = std::fs::write(&path, format!("{}\n", failed.saturating_add(1))) {
+        tracing::warn!("starts cannot be counted: {error}");
+    }
+    failed >= FAST_FAILURES_MAX
+}
+
+fn chosen(data: &Path, ledger: &Ledger) -> Option<OpId> {
+    let text = std::fs::read_to_string(data.join(EVENT_FILE)).ok();
+    let id = text.and_then(|text| OpId::from_text(text.trim()));
+    let open = |id: &OpId| ledger.events.get(id).is_some_and(|event| event.state() == EventState::Open);
+    id.filter(open).or_else(|| newest_open(ledger))
+}
+
+fn newest_open(ledger: &Ledger) -> Option<OpId> {
+    let open = ledger.events.iter().filter(|(_, event)| event.state() == EventState::Open);
+    open.max_by_key(|(id, event)| (event.opened_ms, **id)).map(|(id, _)| *id)
+}
+
+fn remove_quietly(path: &Path) {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => tracing::warn!("{}: {error}", path.display()),
+        _ => {}
+    }
+}
