@@ -10,7 +10,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut arguments = std::env::args().skip(1);
     let home = std::path::PathBuf::from(arguments.next().ok_or("which directory?")?);
     let ops: usize = arguments.next().ok_or("how many ops?")?.parse()?;
-    let black_box = if std::env::var("BOX").is_ok_and(|word| word == "off") { BlackBoxPlace::Off } else { BlackBoxPlace::InData };
+    let black_box =
+        if std::env::var("BOX").is_ok_and(|word| word == "off") { BlackBoxPlace::Off } else { BlackBoxPlace::InData };
     let options = Options::new(&home, black_box);
     let mut pen = pen::Pen::new(1);
     let (mut store, _) = Store::open(&options)?;

@@ -114,7 +114,15 @@ impl BoxFile {
         let mut id = [0; 16];
         id.copy_from_slice(&header[16..32]);
         let end = End { offset: HEADER, number: 0, sum: id };
-        Ok(BoxFile { file, path: path.to_owned(), id, device: found.dev(), end, length: found.len(), buffer: Vec::new() })
+        Ok(BoxFile {
+            file,
+            path: path.to_owned(),
+            id,
+            device: found.dev(),
+            end,
+            length: found.len(),
+            buffer: Vec::new(),
+        })
     }
 
     fn create(path: &Path) -> Result<BoxFile, StoreError> {
@@ -180,7 +188,9 @@ impl BoxFile {
             return Ok(None);
         }
         let mut payload = vec![0; length];
-        self.file.read_exact_at(&mut payload, offset + RECORD_HEADER as u64).map_err(StoreError::io("read", &self.path))?;
+        self.file
+            .read_exact_at(&mut payload, offset + RECORD_HEADER as u64)
+            .map_err(StoreError::io("read", &self.path))?;
         let mut sum = [0; 16];
         sum.copy_from_slice(&header[16..32]);
         let number = number(&header[8..16]).wrapping_sub(1);
@@ -279,7 +289,9 @@ impl Records<'_> {
         let bad = |why| Ok(Err(BadRecord { number: end.number + 1, offset: end.offset, why }));
         let header = match self.bytes(RECORD_HEADER)? {
             Some(header) if header.iter().all(|byte| *byte == 0) => return Ok(Ok(None)),
-            Some(header) => <[u8; RECORD_HEADER]>::try_from(header).expect("the window gave as many bytes as asked for"),
+            Some(header) => {
+                <[u8; RECORD_HEADER]>::try_from(header).expect("the window gave as many bytes as asked for")
+            }
             None => return if self.rest_is_empty()? { Ok(Ok(None)) } else { bad("it is cut off") },
         };
         let length = word(&header[4..8]) as usize;

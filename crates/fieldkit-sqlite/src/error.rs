@@ -160,7 +160,9 @@ impl StoreError {
         match self {
             StoreError::Locked { .. } | StoreError::Place { .. } | StoreError::NoSpace { .. } => Retry::AfterOperator,
             StoreError::Contradiction { .. } | StoreError::ForeignBox { .. } => Retry::AfterOperator,
-            StoreError::Chain { .. } | StoreError::Damaged { .. } | StoreError::Unrepaired { .. } => Retry::AfterOperator,
+            StoreError::Chain { .. } | StoreError::Damaged { .. } | StoreError::Unrepaired { .. } => {
+                Retry::AfterOperator
+            }
             StoreError::Newer { .. } | StoreError::BoxNotWhole { .. } => Retry::AfterOperator,
             StoreError::Io { .. } | StoreError::Sqlite { .. } => Retry::Later,
             StoreError::StorageFailing { .. } | StoreError::Fork { .. } | StoreError::Gap { .. } => Retry::Never,
@@ -203,9 +205,7 @@ impl StoreError {
 
     pub(crate) fn io(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> StoreError {
         move |source| match source.kind() {
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-                StoreError::NoSpace { path: path.to_owned() }
-            }
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => StoreError::NoSpace { path: path.to_owned() },
             _ => StoreError::Io { what, path: path.to_owned(), source },
         }
     }

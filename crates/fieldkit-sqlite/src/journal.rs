@@ -220,7 +220,9 @@ impl Journal {
             .prepare_cached("SELECT hash, bytes FROM op WHERE stream = ?1 AND seq = ?2")
             .and_then(|mut select| {
                 select
-                    .query_row(params![stream.no, id.seq], |row| Ok((row.get::<_, [u8; 32]>(0)?, row.get::<_, Vec<u8>>(1)?)))
+                    .query_row(params![stream.no, id.seq], |row| {
+                        Ok((row.get::<_, [u8; 32]>(0)?, row.get::<_, Vec<u8>>(1)?))
+                    })
                     .optional()
             })
             .map_err(StoreError::sqlite("read", &self.path))?;
@@ -398,9 +400,7 @@ impl Journal {
     pub fn close(mut self) -> Result<(), StoreError> {
         self.checkpoint()?;
         // The log goes with the last connection, and the next one has a salt of its own.
-        self.connection
-            .execute("UPDATE mark SET wal_salt = NULL", [])
-            .map_err(StoreError::failing(&self.path))?;
+        self.connection.execute("UPDATE mark SET wal_salt = NULL", []).map_err(StoreError::failing(&self.path))?;
         self.connection.flush_prepared_statement_cache();
         self.connection
             .set_db_config(rusqlite::config::DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false)
@@ -412,9 +412,9 @@ impl Journal {
         let failed = StoreError::sqlite("read", &self.path);
         let ends = (|| {
             let mut streams = BTreeMap::new();
-            let mut select = self.connection.prepare(
-                "SELECT no, id, (SELECT max(seq) FROM op WHERE op.stream = no) FROM stream ORDER BY no",
-            )?;
+            let mut select = self
+                .connection
+                .prepare("SELECT no, id, (SELECT max(seq) FROM op WHERE op.stream = no) FROM stream ORDER BY no")?;
             let mut rows = select.query([])?;
             while let Some(row) = rows.next()? {
                 let (no, id): (i64, [u8; 16]) = (row.get(0)?, row.get(1)?);

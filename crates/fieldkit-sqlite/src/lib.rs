@@ -4,21 +4,21 @@
 //! second copy; everything else here can be deleted and comes back. Read in the order below.
 //! Absent on purpose: rules of the shop (`fieldkit-core`), turns and effects (`fieldkit-engine`), the network.
 
+mod black_box;
 pub mod error;
 pub mod failpoint;
-mod place;
-mod sqlite;
 mod journal;
-mod black_box;
 mod keeper;
-mod start;
-pub mod store;
-mod segment;
-pub mod verify;
-pub mod state;
-pub mod views;
 pub mod people;
+mod place;
+mod segment;
 pub mod space;
+mod sqlite;
+mod start;
+pub mod state;
+pub mod store;
+pub mod verify;
+pub mod views;
 
 pub use error::{Retry, StoreError};
 pub use place::{BlackBoxPlace, Options};

@@ -154,7 +154,8 @@ mod tests {
         people.add(&person(2), b"Bob", &secrets(0xb1)).unwrap();
         assert_eq!(people.read(&person(1)).unwrap(), Known::Record(b"Ada, ada@example.org".to_vec()));
         let found = |needle: &[u8]| {
-            let files = ["people.db", "people.db-wal"].map(|name| std::fs::read(home.path().join(name)).unwrap_or_default());
+            let files =
+                ["people.db", "people.db-wal"].map(|name| std::fs::read(home.path().join(name)).unwrap_or_default());
             files.iter().any(|bytes| bytes.windows(needle.len()).any(|part| part == needle))
         };
         assert!(found(&[0xa1; 32]));

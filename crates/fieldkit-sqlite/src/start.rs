@@ -262,11 +262,7 @@ fn id_text(file: &BoxFile) -> String {
 }
 
 /// Brings journal and box together. `None` where the box cannot be used.
-fn compare(
-    journal: &mut Journal,
-    mut file: BoxFile,
-    report: &mut StartReport,
-) -> Result<Option<Boxed>, StoreError> {
+fn compare(journal: &mut Journal, mut file: BoxFile, report: &mut StartReport) -> Result<Option<Boxed>, StoreError> {
     let mark = journal.box_mark()?.filter(|mark| mark.id == file.id && mark.row <= journal.last_row);
     let marked = match mark {
         Some(mark) => {

@@ -121,7 +121,8 @@ impl StateWriter {
                 let (id, bytes) = (dot(&order.order_id), order.to_bytes());
                 put.execute(params![id, check("order", &id, &bytes), bytes])?;
             }
-            let mut put = transaction.prepare_cached("INSERT INTO command VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO NOTHING")?;
+            let mut put =
+                transaction.prepare_cached("INSERT INTO command VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO NOTHING")?;
             for command in projection.commands {
                 let (key, op) = (command.key.bytes(), dot(&command.op));
                 let content = [&command.fingerprint[..], &op].concat();

@@ -395,7 +395,11 @@ impl Link {
     fn settle_alone(&mut self, row: u64) -> Result<(), StoreError> {
         let held = self.keeper.as_ref().is_some_and(|keeper| keeper.handed >= row && keeper.wait(row, BOX_WAIT_ALONE));
         let why = || self.keeper.as_ref().and_then(|keeper| keeper.progress().failed);
-        if held { Ok(()) } else { Err(StoreError::BoxNotWhole { reason: why().unwrap_or("it does not answer".into()) }) }
+        if held {
+            Ok(())
+        } else {
+            Err(StoreError::BoxNotWhole { reason: why().unwrap_or("it does not answer".into()) })
+        }
     }
 
     /// Writes down, durably, that the box lacks ops. Without room for it the sale goes on, and the log says so.

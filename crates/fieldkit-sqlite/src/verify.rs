@@ -107,8 +107,7 @@ fn open(path: &Path) -> rusqlite::Result<Connection> {
         connection
     } else {
         let uri = path.to_string_lossy().replace('%', "%25").replace('?', "%3f").replace('#', "%23");
-        let flags =
-            OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         Connection::open_with_flags(format!("file:{uri}?immutable=1"), flags)?
     };
     connection.pragma_update(None, "cell_size_check", true)?;
@@ -268,7 +267,9 @@ fn segments(connection: &Connection, directory: &Path, verdict: &mut Verdict) ->
     let journal = directory.join(place::JOURNAL);
     let failed = |error: rusqlite::Error| file_fault(&journal, &error);
     let mut select = connection
-        .prepare("SELECT stream.id, segment.no, segment.hash, segment.sum FROM segment JOIN stream ON stream.no = stream")
+        .prepare(
+            "SELECT stream.id, segment.no, segment.hash, segment.sum FROM segment JOIN stream ON stream.no = stream",
+        )
         .map_err(failed)?;
     let mut rows = select.query([]).map_err(failed)?;
     while let Some(row) = rows.next().map_err(failed)? {

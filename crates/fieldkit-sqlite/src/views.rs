@@ -264,9 +264,11 @@ impl ViewsWriter {
             put_event(&transaction, event)?;
         }
         for anomaly in batch.anomalies {
-            transaction
-                .prepare_cached("INSERT OR REPLACE INTO anomalies VALUES (?1, ?2, ?3)")?
-                .execute(params![anomaly.op.text(), anomaly.kind.text(), anomaly.detail])?;
+            transaction.prepare_cached("INSERT OR REPLACE INTO anomalies VALUES (?1, ?2, ?3)")?.execute(params![
+                anomaly.op.text(),
+                anomaly.kind.text(),
+                anomaly.detail
+            ])?;
         }
         let mut set = transaction.prepare_cached("UPDATE meta SET value = ?2 WHERE key = ?1")?;
         set.execute(params!["row", batch.row.to_string()])?;
@@ -421,8 +423,9 @@ fn put_lines(transaction: &Transaction<'_>, id: &str, order: &Order) -> rusqlite
 
 fn put_refunds(transaction: &Transaction<'_>, id: &str, order: &Order) -> rusqlite::Result<()> {
     let currency = order.placed.currency.code();
-    let mut put = transaction
-        .prepare_cached("INSERT OR REPLACE INTO refunds VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)")?;
+    let mut put = transaction.prepare_cached(
+        "INSERT OR REPLACE INTO refunds VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
+    )?;
     let mut put_line =
         transaction.prepare_cached("INSERT OR REPLACE INTO refund_lines VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)")?;
     for refund in &order.refunds {
@@ -446,7 +449,15 @@ fn put_refunds(transaction: &Transaction<'_>, id: &str, order: &Order) -> rusqli
             refund.undone.map(|(_, receipt)| int(receipt)),
         ])?;
         for (position, line) in (1u32..).zip(&refund.body.lines) {
-            put_line.execute(params![refund_id, position, line.line, line.quantity, currency, line.amount, line.tax])?;
+            put_line.execute(params![
+                refund_id,
+                position,
+                line.line,
+                line.quantity,
+                currency,
+                line.amount,
+                line.tax
+            ])?;
         }
     }
     Ok(())
@@ -589,7 +600,18 @@ mod tests {
 
     fn dump(connection: &Connection) -> Vec<(String, Vec<Value>)> {
         let mut rows = Vec::new();
-        for table in ["meta", "events", "orders", "lines", "payments", "refunds", "refund_lines", "items", "drawers", "anomalies"] {
+        for table in [
+            "meta",
+            "events",
+            "orders",
+            "lines",
+            "payments",
+            "refunds",
+            "refund_lines",
+            "items",
+            "drawers",
+            "anomalies",
+        ] {
             let mut select = connection.prepare(&format!("SELECT * FROM {table} ORDER BY 1, 2")).unwrap();
             let columns = select.column_count();
             let mut found = select.query([]).unwrap();
@@ -604,8 +626,7 @@ mod tests {
     fn views_rebuilt_in_other_batches_hold_the_same_rows() {
         let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         let orders: Vec<Order> = (1..=40).map(|seq| order(id(seq * 10), 3)).collect();
-        let unrefunded: Vec<Order> =
-            orders.iter().map(|order| Order { refunds: vec![], ..order.clone() }).collect();
+        let unrefunded: Vec<Order> = orders.iter().map(|order| Order { refunds: vec![], ..order.clone() }).collect();
         let mut step_by_step = ViewsWriter::open(one.path(), &mut |_| Ok(None)).unwrap();
         for (row, order) in (1..).zip(&unrefunded) {
             put(&mut step_by_step, row, &[OrderRow { row, order }]);

@@ -20,7 +20,11 @@ struct Counts {
 
 fn scratch() -> tempfile::TempDir {
     let shm = Path::new("/dev/shm");
-    if shm.is_dir() { tempfile::tempdir_in(shm).expect("shared memory has room") } else { tempfile::tempdir().expect("the temporary directory has room") }
+    if shm.is_dir() {
+        tempfile::tempdir_in(shm).expect("shared memory has room")
+    } else {
+        tempfile::tempdir().expect("the temporary directory has room")
+    }
 }
 
 fn journal() -> Vec<u8> {
@@ -74,7 +78,12 @@ fn every_flipped_byte_is_harmless_or_named() {
     assert_eq!((sound.ops, sound.heads.len(), sound.signed, &sound.fault), (20, 2, 2, &None));
     let begun = std::time::Instant::now();
     let counts: Vec<Counts> = std::thread::scope(|scope| {
-        let threads = [0, 1].map(|parity| scope.spawn({ let (bytes, sound) = (&bytes, &sound); move || flip_all(bytes, parity, sound) }));
+        let threads = [0, 1].map(|parity| {
+            scope.spawn({
+                let (bytes, sound) = (&bytes, &sound);
+                move || flip_all(bytes, parity, sound)
+            })
+        });
         threads.map(|thread| thread.join().expect("no byte makes verification panic")).into()
     });
     let sum = |of: fn(&Counts) -> u64| counts.iter().map(of).sum::<u64>();

@@ -94,7 +94,9 @@ fn acknowledged_ops_survive_a_kill_at_every_step_of_a_run() {
         }
     }
     println!("{} kills: {fired:?}", fired.len());
-    for name in ["journal.before_commit:1", "journal.after_commit:37", "box.after_write:37", "journal.after_checkpoint:2"] {
+    for name in
+        ["journal.before_commit:1", "journal.after_commit:37", "box.after_write:37", "journal.after_checkpoint:2"]
+    {
         assert!(fired.iter().any(|one| one == name), "{name} never fired");
     }
 }

@@ -98,8 +98,9 @@ pub struct Founded {
 impl Running {
     /// Opens the kit and starts its loop.
     pub fn start(settings: &Settings) -> Result<Running> {
-        let identity = Identity::load(&settings.data)
-            .with_context(|| "nothing was opened; make a kit with `fieldkit init --name NAME`, or try `fieldkit demo`")?;
+        let identity = Identity::load(&settings.data).with_context(
+            || "nothing was opened; make a kit with `fieldkit init --name NAME`, or try `fieldkit demo`",
+        )?;
         let safe_mode = settings.watched && count_start(&settings.data);
         let options = settings.options()?;
         let opened = if safe_mode { Store::open_black_box_only(&options) } else { Store::open(&options) };
@@ -206,7 +207,8 @@ fn fold(store: &mut Store, identity: Identity, settings: &Settings, safe_mode: b
     }
     let label = identity.label.clone();
     let mut engine = Engine::new(ledger, identity.key, identity.follows);
-    let mut folder = Folder { state: &mut state, views: &mut views, reader: &reader, rows: BTreeMap::new(), pending: 0 };
+    let mut folder =
+        Folder { state: &mut state, views: &mut views, reader: &reader, rows: BTreeMap::new(), pending: 0 };
     let total = store.last_row();
     let mut newest = (row, store.row_hash(row).map_err(with_hint)?.unwrap_or_default());
     let mut told = Instant::now();

@@ -7,9 +7,9 @@ use fieldkit_core::id::{Hash, OpId, StreamId};
 use fieldkit_core::ledger::{Anomaly, Ledger};
 use fieldkit_core::order::Order;
 use fieldkit_engine::Projection;
+use fieldkit_sqlite::StoreError;
 use fieldkit_sqlite::state::{self, AnsweredCommand, StateReader, StateWriter};
 use fieldkit_sqlite::views::{DrawerRow, EventRow, ItemRow, OrderRow, ViewBatch, ViewsReader, ViewsWriter};
-use fieldkit_sqlite::StoreError;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -46,7 +46,12 @@ pub struct Rows {
 
 impl Rows {
     /// The rows of a projection. `row_of` tells the journal row of an op of this turn.
-    pub fn of(projection: Projection, ledger: &Ledger, row: (u64, Hash), row_of: impl Fn(&OpId) -> Option<u64>) -> Rows {
+    pub fn of(
+        projection: Projection,
+        ledger: &Ledger,
+        row: (u64, Hash),
+        row_of: impl Fn(&OpId) -> Option<u64>,
+    ) -> Rows {
         let mut rows = Rows { turn: projection.turn, row: row.0, row_hash: row.1, ..Rows::default() };
         for order in projection.orders {
             let placed = row_of(&order.order_id).unwrap_or(row.0);

@@ -6,8 +6,8 @@
 //! Absent on purpose: rules (`fieldkit-core`), the order of a turn (`fieldkit-engine`).
 
 use crate::identity::Identity;
-use crate::standing::Standing;
 use crate::projector::{Job, Past, Projector, Rows};
+use crate::standing::Standing;
 use fieldkit_core::body::RollbackNoticed;
 use fieldkit_core::chain::ChainCheck;
 use fieldkit_core::decide::Command;
@@ -16,7 +16,9 @@ use fieldkit_core::ledger;
 use fieldkit_core::op::{Actor, CommandKey, SealedOp};
 use fieldkit_core::order::Order;
 use fieldkit_core::receipt;
-use fieldkit_engine::{Asked, Engine, Input, Known, Load, Outcome, Output, Projection, Sighting, Ticket, Turn, Verdict};
+use fieldkit_engine::{
+    Asked, Engine, Input, Known, Load, Outcome, Output, Projection, Sighting, Ticket, Turn, Verdict,
+};
 use fieldkit_http::desk::{Ask, Durability, Failure, Gain, Given, OrderSelector, Seen, Shelf, Update, Verified};
 use fieldkit_sqlite::state::StateReader;
 use fieldkit_sqlite::{Batch, Copies, SignedHead, Store, StoreError};
@@ -360,10 +362,12 @@ impl Shop {
                     Err(error) => tracing::error!("the orders cannot be listed: {error}"),
                 }
             }),
-            Ask::OrderOfRefund { refund, reply } => self.ask_past(move |past| match past.views.order_of_refund(&refund) {
-                Ok(order) => drop(reply.send(order)),
-                Err(error) => tracing::error!("the refund cannot be looked up: {error}"),
-            }),
+            Ask::OrderOfRefund { refund, reply } => {
+                self.ask_past(move |past| match past.views.order_of_refund(&refund) {
+                    Ok(order) => drop(reply.send(order)),
+                    Err(error) => tracing::error!("the refund cannot be looked up: {error}"),
+                })
+            }
             Ask::Witness { sighting, reply } => {
                 let verdict = self.witness(sighting);
                 // The witness may be gone.
@@ -446,9 +450,8 @@ impl Shop {
             Err(error) => fatal("the journal cannot be read", &error),
         }
         let (stream, position, verdict) = self.engine.judge(&sighting, |id| found.get(&id).copied());
-        let own = self.engine.ledger().streams.get(&stream).is_some_and(|known| {
-            known.replica == Some(self.engine.replica())
-        });
+        let own =
+            self.engine.ledger().streams.get(&stream).is_some_and(|known| known.replica == Some(self.engine.replica()));
         if own && matches!(verdict, Verdict::Ahead | Verdict::Contradicts) {
             let found = self.engine.ledger().head(&stream).seq;
             self.follow(RollbackNoticed { witness: who.to_owned(), stream, seen: position, found });
@@ -555,7 +558,11 @@ impl Shop {
         if bad.is_none() {
             bad = match self.store.signed_heads() {
                 Ok(heads) => heads.iter().find_map(|signed| {
-                    checking.check.signed_head(signed.stream, signed.head, &signed.signature).err().map(|e| e.to_string())
+                    checking
+                        .check
+                        .signed_head(signed.stream, signed.head, &signed.signature)
+                        .err()
+                        .map(|e| e.to_string())
                 }),
                 Err(error) => Some(error.to_string()),
             };

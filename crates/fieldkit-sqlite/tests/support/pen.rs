@@ -3,7 +3,8 @@
 use ed25519_dalek::SigningKey;
 use fieldkit_core::author::{Author, Context, Draft};
 use fieldkit_core::body::{
-    Body, CashTender, CommandRefused, Fiscal, Line, OrderPlaced, OrderRefunded, Prices, RefundKind, RefundLine, Source, Tender,
+    Body, CashTender, CommandRefused, Fiscal, Line, OrderPlaced, OrderRefunded, Prices, RefundKind, RefundLine, Source,
+    Tender,
 };
 use fieldkit_core::id::{Hash, OpId, ReplicaKey, Space, StreamId, Zero};
 use fieldkit_core::ledger::Ledger;
@@ -95,7 +96,12 @@ pub fn order(order_id: OpId, lines: u32) -> Order {
         total,
         tenders: vec![Tender::Cash(CashTender { tendered: total + 500 })],
         change: 500,
-        source: Source { till: "till-1".into(), campaign: String::new(), session: String::new(), variant: String::new() },
+        source: Source {
+            till: "till-1".into(),
+            campaign: String::new(),
+            session: String::new(),
+            variant: String::new(),
+        },
         cart_opened_ms: None,
         paid_ms: 1_750_000_000_000,
         business_day: 20_254,
