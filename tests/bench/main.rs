@@ -181,7 +181,10 @@ fn build(kit: usize, count: usize, dir: &Path) {
     let running = stall(dir);
     fill(&running.desk, &sales(kit, count), 0);
     running.stop();
-    println!("{}", json!({"role": "build", "wall_s": begun.elapsed().as_secs_f64(), "orders": count, "disk": disk(dir)}));
+    println!(
+        "{}",
+        json!({"role": "build", "wall_s": begun.elapsed().as_secs_f64(), "orders": count, "disk": disk(dir)})
+    );
 }
 
 fn w1(dir: &Path, tills: usize, secs: f64) {
@@ -259,5 +262,7 @@ fn round(value: f64) -> f64 {
 
 fn disk(dir: &Path) -> u64 {
     let entries = std::fs::read_dir(dir).into_iter().flatten().flatten();
-    entries.map(|entry| entry.metadata().map_or(0, |found| if found.is_dir() { disk(&entry.path()) } else { found.len() })).sum()
+    entries
+        .map(|entry| entry.metadata().map_or(0, |found| if found.is_dir() { disk(&entry.path()) } else { found.len() }))
+        .sum()
 }

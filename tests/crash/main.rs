@@ -79,7 +79,12 @@ fn main() -> ExitCode {
     }
     let count = |counter: &AtomicUsize| counter.load(Ordering::Relaxed);
     let (lost, doubled, unexplained) = (count(&tally.lost), count(&tally.doubled), count(&tally.unexplained));
-    eprintln!("{} points ({} with a second kill in the recovery) in {:?}", count(&tally.points), count(&tally.double), begun.elapsed());
+    eprintln!(
+        "{} points ({} with a second kill in the recovery) in {:?}",
+        count(&tally.points),
+        count(&tally.double),
+        begun.elapsed()
+    );
     println!(
         "{}",
         json!({"points": count(&tally.points), "double": count(&tally.double), "lost": lost, "doubled": doubled,
@@ -104,7 +109,8 @@ fn refund(program: &Path, scratch: &Path) -> Scenario {
     fieldkit_tests::stall(program, &template);
     let sale = ["sell", "--line", "MUG=2", "--tender", "cash=50.00", "--json", "--idempotency-key", "before"];
     succeed(&run(program, &template, &sale, &[]));
-    let command = ["refund", "--order", "1", "--line", "1=1", "--reason", "chipped", "--json", "--idempotency-key", "crash-key"];
+    let command =
+        ["refund", "--order", "1", "--line", "1=1", "--reason", "chipped", "--json", "--idempotency-key", "crash-key"];
     Scenario { name: "refund", template, command: command.map(str::to_owned).to_vec(), orders: 1, receipts: 2 }
 }
 
@@ -157,7 +163,8 @@ fn points(program: &Path, scratch: &Path, scenario: &Scenario, share: usize) -> 
     let text = std::fs::read_to_string(&trace).unwrap_or_default();
     for name in CALLS {
         let start = format!("{name}(");
-        let hits = text.lines().filter(|line| line.split_whitespace().nth(1).is_some_and(|call| call.starts_with(&start)));
+        let hits =
+            text.lines().filter(|line| line.split_whitespace().nth(1).is_some_and(|call| call.starts_with(&start)));
         let hits = hits.count();
         assert!(hits < HITS_MAX, "{name} is called {hits} times in one command");
         points.extend((1..=hits).filter(|hit| hit % share == 0 || *hit == 1).map(|hit| Point::Call { name, hit }));

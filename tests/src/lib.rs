@@ -30,7 +30,12 @@ pub fn scratch(name: &str) -> PathBuf {
 /// Runs one command of the program on `data`.
 pub fn run(program: &Path, data: &Path, arguments: &[&str]) -> Output {
     let mut command = Command::new(program);
-    command.arg("--data").arg(data).args(arguments).env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default());
+    command
+        .arg("--data")
+        .arg(data)
+        .args(arguments)
+        .env_clear()
+        .env("PATH", std::env::var_os("PATH").unwrap_or_default());
     command.output().unwrap_or_else(|error| panic!("{} cannot be run: {error}", program.display()))
 }
 

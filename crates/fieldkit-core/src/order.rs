@@ -217,11 +217,16 @@ impl Order {
         Some(if again { Undo::Again } else { Undo::First })
     }
 
-    /// The order as its author saw it right after `op`.
+    /// The order as its author saw it right after `op`; of other streams' refunds, those stamped before it.
     pub fn as_of(&self, op: OpId) -> Order {
         let mut then = self.clone();
         let known = |id: &OpId| id.stream != op.stream || id.seq <= op.seq;
-        then.refunds.retain(|refund| known(&refund.refund_id));
+        // An order has no refunds when it is placed; the stamp of an undo is not kept, so it hides nothing.
+        let stamps = self.refunds.iter().find(|refund| refund.refund_id == op).map(|refund| refund.stamp);
+        let before = |refund: &Refund| stamps.is_none_or(|stamp| refund.stamp <= stamp);
+        let foreign = |refund: &Refund| refund.refund_id.stream != op.stream && before(refund) && op != self.order_id;
+        let own = |refund: &Refund| refund.refund_id.stream == op.stream && known(&refund.refund_id);
+        then.refunds.retain(|refund| own(refund) || foreign(refund));
         for refund in &mut then.refunds {
             refund.undone = refund.undone.filter(|(undo, _)| known(undo));
         }

@@ -13,7 +13,7 @@ use fieldkit_core::body::{Body, ReplicaAdmitted, RollbackNoticed};
 use fieldkit_core::decide::{self, Command, Founding, Place};
 use fieldkit_core::id::{Hash, OpId, PoolId, ReplicaKey, Space, StreamId, Zero};
 use fieldkit_core::ledger::Ledger;
-use fieldkit_core::op::{Account, Actor, CommandKey, Head, Key, SealedOp, Unit};
+use fieldkit_core::op::{Account, Actor, CommandKey, Key, SealedOp, Unit};
 use fieldkit_core::order::Order;
 use fieldkit_core::refusal::Refusal;
 use fieldkit_core::stamp::ClockQuality;
@@ -93,6 +93,18 @@ struct Recent {
     turn: u64,
 }
 
+/// What leaves once a turn's ops are durable.
+struct Release {
+    replies: Vec<(Ticket, Box<Answer>)>,
+    projection: Projection,
+}
+
+/// A command that waits for a lookup, and the newest turn that the state held when it was asked for.
+struct Waiting {
+    asked: Box<Asked>,
+    projected: u64,
+}
+
 /// The brain.
 pub struct Engine {
     ledger: Ledger,
@@ -102,7 +114,11 @@ pub struct Engine {
     turns: u64,
     projection: Projection,
     replies: Vec<(Ticket, Box<Answer>)>,
-    waiting: BTreeMap<Ticket, Box<Asked>>,
+    /// Turns given out and not yet synced, the oldest first: what each will release.
+    unsynced: VecDeque<Release>,
+    waiting: BTreeMap<Ticket, Waiting>,
+    /// The newest turn that the state holds.
+    projected: u64,
     outputs: VecDeque<Output>,
     /// Keys answered in turns that state.db may not hold yet.
     recent_keys: BTreeMap<Key, Recent>,
@@ -123,7 +139,9 @@ impl Engine {
             turns: 0,
             projection: Projection::default(),
             replies: Vec::new(),
+            unsynced: VecDeque::new(),
             waiting: BTreeMap::new(),
+            projected: 0,
             outputs: VecDeque::new(),
             recent_keys: BTreeMap::new(),
             order_turns: BTreeMap::new(),
@@ -186,6 +204,8 @@ impl Engine {
         wall_ms: u64,
         quality: ClockQuality,
     ) {
+        // Ops of the old replica in the open turn are its last; its key signs them now.
+        self.sign_heads();
         let old = self.author.replica;
         let replica = ReplicaKey(key.verifying_key().to_bytes());
         let proof = self.key.sign(&ReplicaAdmitted::signed_bytes(&replica, label)).to_bytes();
@@ -247,17 +267,17 @@ impl Engine {
     }
 
     fn admit(&mut self, ticket: Ticket, asked: Box<Asked>) {
-        let key = &asked.key.key;
-        let key_at_hand = self.recent_keys.contains_key(key);
-        let order = asked.command.wants().filter(|id| !self.ledger.orders.contains_key(id));
-        // A key of a turn not yet projected is answered from memory; every other key is looked up.
-        let load = Load { ticket, key: (!key_at_hand).then(|| key.clone()), order };
-        self.waiting.insert(ticket, asked);
-        if load.key.is_some() || load.order.is_some() {
-            self.outputs.push_back(Output::Load(load));
-            return;
+        let key_at_hand = self.recent_keys.contains_key(&asked.key.key);
+        let order = asked.command.wants();
+        let order_at_hand = order.is_none_or(|id| self.ledger.orders.contains_key(&id));
+        let key = Some(asked.key.key.clone());
+        self.waiting.insert(ticket, Waiting { asked, projected: self.projected });
+        // A key of a turn not yet projected is answered from memory; every other key is looked up. Both are looked up
+        // if one must be: what is at hand now may have been let go when the answer comes.
+        if key_at_hand && order_at_hand {
+            return self.decide(ticket, None);
         }
-        self.decide(ticket, None);
+        self.outputs.push_back(Output::Load(Load { ticket, key, order }));
     }
 
     fn loaded(&mut self, ticket: Ticket, answered: Option<(Known, SealedOp)>, orders: Vec<Order>) {
@@ -269,7 +289,7 @@ impl Engine {
     }
 
     fn decide(&mut self, ticket: Ticket, answered: Option<(Known, SealedOp)>) {
-        let Some(asked) = self.waiting.remove(&ticket) else { return };
+        let Some(Waiting { asked, .. }) = self.waiting.remove(&ticket) else { return };
         let recent = self.recent_keys.get(&asked.key.key).map(|recent| (recent.known, recent.op.clone()));
         let answer = match recent.or(answered) {
             Some((known, op)) => self.repeat(&asked, known, &op),
@@ -373,27 +393,44 @@ impl Engine {
     }
 
     fn end_of_batch(&mut self) {
+        let mut replies = std::mem::take(&mut self.replies);
         if self.turn.ops.is_empty() {
-            return self.synced();
+            // Repeated answers may speak of ops that are still on their way to the disk.
+            match self.unsynced.back_mut() {
+                Some(last) => last.replies.append(&mut replies),
+                None => self.release(Release { replies, projection: Projection::default() }),
+            }
+            return;
         }
-        let mut streams: BTreeSet<StreamId> = BTreeSet::new();
-        streams.extend(self.turn.ops.iter().map(|op| op.op.stream));
-        let signed = |stream: StreamId| -> (StreamId, Head, [u8; 64]) {
-            let head = self.ledger.head(&stream);
-            (stream, head, head.sign(&stream, &self.key))
-        };
-        self.turn.heads = streams.into_iter().map(signed).collect();
+        self.sign_heads();
         self.turns += 1;
+        let projection = self.finish_projection();
+        self.unsynced.push_back(Release { replies, projection });
         self.turn.number = self.turns;
         let turn = std::mem::take(&mut self.turn);
         self.outputs.push_back(Output::Append(turn));
     }
 
+    /// Signs the heads of the streams that grew since the last signing in the open turn.
+    fn sign_heads(&mut self) {
+        let signed: BTreeSet<StreamId> = self.turn.heads.iter().map(|(stream, ..)| *stream).collect();
+        let grown: BTreeSet<StreamId> = self.turn.ops.iter().map(|op| op.op.stream).collect();
+        for stream in grown.difference(&signed) {
+            let head = self.ledger.head(stream);
+            self.turn.heads.push((*stream, head, head.sign(stream, &self.key)));
+        }
+    }
+
     fn synced(&mut self) {
-        for (ticket, answer) in self.replies.drain(..) {
+        if let Some(release) = self.unsynced.pop_front() {
+            self.release(release);
+        }
+    }
+
+    fn release(&mut self, Release { replies, projection }: Release) {
+        for (ticket, answer) in replies {
             self.outputs.push_back(Output::Reply(ticket, answer));
         }
-        let projection = self.finish_projection();
         if !projection.commands.is_empty() || !projection.events.is_empty() || !projection.orders.is_empty() {
             self.outputs.push_back(Output::Project(Box::new(projection)));
         }
@@ -411,8 +448,12 @@ impl Engine {
 
     /// Lets go of orders and keys that state.db holds now.
     fn projected(&mut self, turn: u64) {
-        self.recent_keys.retain(|_, recent| recent.turn > turn);
-        let done: Vec<OpId> = self.order_turns.iter().filter(|(_, used)| **used <= turn).map(|(id, _)| *id).collect();
+        self.projected = self.projected.max(turn);
+        // A command under way was looked up when the state held less; what came after that look stays at hand.
+        let looked_up = self.waiting.values().map(|waiting| waiting.projected).min();
+        let held = looked_up.map_or(self.projected, |oldest| oldest.min(self.projected));
+        self.recent_keys.retain(|_, recent| recent.turn > held);
+        let done: Vec<OpId> = self.order_turns.iter().filter(|(_, used)| **used <= held).map(|(id, _)| *id).collect();
         for id in done {
             self.order_turns.remove(&id);
             self.ledger.orders.remove(&id);
@@ -422,6 +463,10 @@ impl Engine {
 
 /// SKUs whose units or fields an op changes.
 fn skus(op: &SealedOp, event: &OpId, ledger: &Ledger) -> Vec<String> {
+    // A sale was just folded: its lines stand in the ledger, and its body need not be read once more.
+    if let Some(order) = ledger.orders.get(&op.id()) {
+        return order.placed.lines.iter().map(|line| line.sku.clone()).collect();
+    }
     match Body::open(op.op.kind, &op.op.body) {
         Ok(Body::ItemDefined(body)) => vec![body.sku],
         Ok(Body::StockMoved(body)) => vec![body.sku],

@@ -33,12 +33,7 @@ struct Terms {
 }
 
 /// Reads a file, fetches its pictures, and makes the command.
-pub async fn command(
-    shop: &Shop,
-    file: String,
-    pictures: Option<String>,
-    bytes: Bytes,
-) -> Result<Command, Problem> {
+pub async fn command(shop: &Shop, file: String, pictures: Option<String>, bytes: Bytes) -> Result<Command, Problem> {
     let terms = shop.look(terms).await?.ok_or(Refusal::NoEvent)?;
     let currency = terms.currency;
     let reading = tokio::task::spawn_blocking(move || shopify::read(&bytes, currency)).await;

@@ -423,8 +423,9 @@ fn put_lines(transaction: &Transaction<'_>, id: &str, order: &Order) -> rusqlite
 
 fn put_refunds(transaction: &Transaction<'_>, id: &str, order: &Order) -> rusqlite::Result<()> {
     let currency = order.placed.currency.code();
-    let mut put = transaction
-        .prepare_cached("INSERT OR REPLACE INTO refunds VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)")?;
+    let mut put = transaction.prepare_cached(
+        "INSERT OR REPLACE INTO refunds VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
+    )?;
     let mut put_line =
         transaction.prepare_cached("INSERT OR REPLACE INTO refund_lines VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)")?;
     for refund in &order.refunds {

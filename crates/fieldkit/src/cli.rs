@@ -55,16 +55,22 @@ pub enum Command {
     #[command(subcommand)]
     Catalog(Catalog),
     /// List items with price and stock, or change the stock of one
-    #[command(after_help = "Examples:\n  fieldkit stock\n  fieldkit stock --set MUG=12 --reason counted\n  fieldkit stock --change MUG=-1 --reason damaged")]
+    #[command(
+        after_help = "Examples:\n  fieldkit stock\n  fieldkit stock --set MUG=12 --reason counted\n  fieldkit stock --change MUG=-1 --reason damaged"
+    )]
     Stock(Stock),
     /// Sell
-    #[command(after_help = "Examples:\n  fieldkit sell --line MUG=2 --tender cash=20.00\n  fieldkit sell --line MUG=1 --line TEE-M=1 --discount 10% --discount-reason friend --tender cash=40")]
+    #[command(
+        after_help = "Examples:\n  fieldkit sell --line MUG=2 --tender cash=20.00\n  fieldkit sell --line MUG=1 --line TEE-M=1 --discount 10% --discount-reason friend --tender cash=40"
+    )]
     Sell(Sell),
     /// List orders, or show one
     #[command(after_help = "Examples:\n  fieldkit orders\n  fieldkit orders 17")]
     Orders(Orders),
     /// Give goods and money back, void an order, or undo either
-    #[command(after_help = "Examples:\n  fieldkit refund --order 17 --reason \"wrong size\"\n  fieldkit refund --order 17 --line 1=1 --reason damaged --no-restock\n  fieldkit refund --order 17 --void --reason mistyped\n  fieldkit refund --undo REFUND_ID")]
+    #[command(
+        after_help = "Examples:\n  fieldkit refund --order 17 --reason \"wrong size\"\n  fieldkit refund --order 17 --line 1=1 --reason damaged --no-restock\n  fieldkit refund --order 17 --void --reason mistyped\n  fieldkit refund --undo REFUND_ID"
+    )]
     Refund(Refund),
     /// Open or count the drawer, put cash in or take it out
     #[command(subcommand)]
@@ -72,7 +78,9 @@ pub enum Command {
     /// Say how the kit is: event, durability, devices, clock
     Status(Status),
     /// Check every op, every chain, every head; or a receipt
-    #[command(after_help = "Examples:\n  fieldkit verify\n  fieldkit verify /media/stick/copy\n  fieldkit verify --receipt 'TOKEN' --key kit.json")]
+    #[command(
+        after_help = "Examples:\n  fieldkit verify\n  fieldkit verify /media/stick/copy\n  fieldkit verify --receipt 'TOKEN' --key kit.json"
+    )]
     Verify(Verify),
     /// Show public keys, or check the recovery words
     Keys(Keys),
@@ -181,7 +189,9 @@ pub struct Up {
 #[derive(Debug, Subcommand)]
 pub enum Event {
     /// Create an event; sales go to it from now on
-    #[command(after_help = "Example:\n  fieldkit event create --name \"Winter market\" --zone Europe/Berlin --tax standard=190000 --clone")]
+    #[command(
+        after_help = "Example:\n  fieldkit event create --name \"Winter market\" --zone Europe/Berlin --tax standard=190000 --clone"
+    )]
     Create {
         /// What it is called
         #[arg(long)]
@@ -220,7 +230,9 @@ pub enum Catalog {
         file: PathBuf,
     },
     /// Add an item or change one
-    #[command(after_help = "Examples:\n  fieldkit catalog set MUG --name Mug --price 12.50 --count 20\n  fieldkit catalog set MUG --price 11")]
+    #[command(
+        after_help = "Examples:\n  fieldkit catalog set MUG --name Mug --price 12.50 --count 20\n  fieldkit catalog set MUG --price 11"
+    )]
     Set {
         /// Its SKU
         sku: String,

@@ -8,7 +8,7 @@ use crate::config;
 use crate::identity::Identity;
 use crate::people::Owner;
 use crate::pictures::Pictures;
-use crate::projector::{Past, Projector, Rows};
+use crate::projector::{Past, Projector, Waiting};
 use crate::say;
 use crate::shop::{Pace, Shop};
 use crate::standing::{Standing, count_start};
@@ -98,8 +98,9 @@ pub struct Founded {
 impl Running {
     /// Opens the kit and starts its loop.
     pub fn start(settings: &Settings) -> Result<Running> {
-        let identity = Identity::load(&settings.data)
-            .with_context(|| "nothing was opened; make a kit with `fieldkit init --name NAME`, or try `fieldkit demo`")?;
+        let identity = Identity::load(&settings.data).with_context(
+            || "nothing was opened; make a kit with `fieldkit init --name NAME`, or try `fieldkit demo`",
+        )?;
         let safe_mode = settings.watched && count_start(&settings.data);
         let options = settings.options()?;
         let opened = if safe_mode { Store::open_black_box_only(&options) } else { Store::open(&options) };
@@ -206,7 +207,8 @@ fn fold(store: &mut Store, identity: Identity, settings: &Settings, safe_mode: b
     }
     let label = identity.label.clone();
     let mut engine = Engine::new(ledger, identity.key, identity.follows);
-    let mut folder = Folder { state: &mut state, views: &mut views, reader: &reader, rows: BTreeMap::new(), pending: 0 };
+    let mut folder =
+        Folder { state: &mut state, views: &mut views, reader: &reader, rows: BTreeMap::new(), pending: 0 };
     let total = store.last_row();
     let mut newest = (row, store.row_hash(row).map_err(with_hint)?.unwrap_or_default());
     let mut told = Instant::now();
@@ -250,7 +252,9 @@ impl Folder<'_> {
     fn flush(&mut self, engine: &mut Engine, newest: (u64, Hash)) -> Result<(), StoreError> {
         let projection = engine.take_folded();
         let turn = projection.turn;
-        let mut rows = Rows::of(projection, engine.ledger(), newest, |id| self.rows.get(id).copied());
+        let mut waiting = Waiting::default();
+        waiting.add(projection, newest, &self.rows);
+        let mut rows = waiting.rows(engine.ledger(), newest);
         rows.snapshot = Some(engine.ledger().state_bytes());
         rows.write(self.state, self.views)?;
         engine.handle(Input::Projected(turn));

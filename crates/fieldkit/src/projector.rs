@@ -6,18 +6,24 @@
 use fieldkit_core::id::{Hash, OpId, StreamId};
 use fieldkit_core::ledger::{Anomaly, Ledger};
 use fieldkit_core::order::Order;
-use fieldkit_engine::Projection;
+use fieldkit_engine::{Known, Projection};
+use fieldkit_sqlite::StoreError;
 use fieldkit_sqlite::state::{self, AnsweredCommand, StateReader, StateWriter};
 use fieldkit_sqlite::views::{DrawerRow, EventRow, ItemRow, OrderRow, ViewBatch, ViewsReader, ViewsWriter};
-use fieldkit_sqlite::StoreError;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 /// Most jobs that wait.
 pub const JOBS_MAX: usize = 64;
+
+/// Orders that wait before rows are written.
+const WAITING_ORDERS_MAX: usize = 2_048;
+/// How long a changed row waits before it is written, where nobody asks.
+const WAITING_MS_MAX: u64 = 200;
 
 /// Rows to write.
 #[derive(Default)]
@@ -44,33 +50,69 @@ pub struct Rows {
     pub snapshot: Option<Vec<u8>>,
 }
 
-impl Rows {
-    /// The rows of a projection. `row_of` tells the journal row of an op of this turn.
-    pub fn of(projection: Projection, ledger: &Ledger, row: (u64, Hash), row_of: impl Fn(&OpId) -> Option<u64>) -> Rows {
-        let mut rows = Rows { turn: projection.turn, row: row.0, row_hash: row.1, ..Rows::default() };
+/// What turns changed since rows were last made: orders whole, everything else by name.
+#[derive(Default)]
+pub struct Waiting {
+    turn: u64,
+    orders: BTreeMap<OpId, (u64, Order)>,
+    commands: Vec<AnsweredCommand>,
+    items: BTreeSet<(OpId, String)>,
+    events: BTreeSet<OpId>,
+    anomalies: Vec<Anomaly>,
+}
+
+impl Waiting {
+    /// Nothing but the newest turn that is written already.
+    pub fn of_turn(turn: u64) -> Waiting {
+        Waiting { turn, ..Waiting::default() }
+    }
+
+    /// Whether nothing waits.
+    pub fn is_empty(&self) -> bool {
+        self.orders.is_empty() && self.commands.is_empty() && self.events.is_empty()
+    }
+
+    /// Whether it is time to write: enough waits, or it has waited long enough.
+    pub fn is_ripe(&self, since: Duration) -> bool {
+        self.orders.len() >= WAITING_ORDERS_MAX || (!self.is_empty() && since >= Duration::from_millis(WAITING_MS_MAX))
+    }
+
+    /// Adds a turn. `placed` has the journal rows of its ops; an order of an earlier turn keeps the row it has.
+    pub fn add(&mut self, projection: Projection, newest: (u64, Hash), placed: &BTreeMap<OpId, u64>) {
+        self.turn = projection.turn;
         for order in projection.orders {
-            let placed = row_of(&order.order_id).unwrap_or(row.0);
-            rows.orders.insert(order.order_id, (placed, order));
+            let row = placed.get(&order.order_id).copied().unwrap_or(newest.0);
+            let first = self.orders.get(&order.order_id).map_or(row, |known| known.0.min(row));
+            self.orders.insert(order.order_id, (first, order));
         }
-        rows.commands = projection
-            .commands
-            .into_iter()
-            .map(|(key, known)| AnsweredCommand { key, fingerprint: known.fingerprint, op: known.op })
-            .collect();
-        for (id, sku) in projection.items {
+        let answered = |(key, known): (_, Known)| AnsweredCommand { key, fingerprint: known.fingerprint, op: known.op };
+        self.commands.extend(projection.commands.into_iter().map(answered));
+        self.items.extend(projection.items);
+        self.events.extend(projection.events);
+        self.anomalies.extend(projection.anomalies);
+    }
+
+    /// The rows, as the ledger has them now.
+    pub fn rows(self, ledger: &Ledger, newest: (u64, Hash)) -> Rows {
+        let mut rows = Rows { turn: self.turn, row: newest.0, row_hash: newest.1, ..Rows::default() };
+        rows.orders = self.orders;
+        rows.commands = self.commands;
+        for (id, sku) in self.items {
             let item = ledger.events.get(&id).and_then(|event| ItemRow::of(id, event, &sku));
             rows.items.extend(item.map(|item| ((id, sku), item)));
         }
-        for id in projection.events {
+        for id in self.events {
             let Some(event) = ledger.events.get(&id) else { continue };
             rows.events.insert(id, EventRow::of(id, event));
             let drawers = event.drawers.keys().filter_map(|stream| DrawerRow::of(id, event, *stream));
             rows.drawers.extend(drawers.map(|drawer| ((id, drawer.stream), drawer)));
         }
-        rows.anomalies = projection.anomalies;
+        rows.anomalies = self.anomalies;
         rows
     }
+}
 
+impl Rows {
     /// Adds later rows.
     pub fn merge(&mut self, later: Rows) {
         (self.turn, self.row, self.row_hash) = (later.turn, later.row, later.row_hash);

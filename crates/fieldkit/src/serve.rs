@@ -103,9 +103,8 @@ fn bind_socket(path: &Path) -> Result<UnixListener> {
     if path.exists() {
         std::fs::remove_file(path).with_context(|| format!("cannot remove the old {}", path.display()))?;
     }
-    let socket = UnixListener::bind(path).with_context(|| {
-        format!("cannot make the socket {}; its path may have at most 107 bytes", path.display())
-    })?;
+    let socket = UnixListener::bind(path)
+        .with_context(|| format!("cannot make the socket {}; its path may have at most 107 bytes", path.display()))?;
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
     Ok(socket)
 }

@@ -6,8 +6,8 @@
 //! Absent on purpose: rules (`fieldkit-core`), the order of a turn (`fieldkit-engine`).
 
 use crate::identity::Identity;
+use crate::projector::{Job, Past, Projector, Waiting};
 use crate::standing::Standing;
-use crate::projector::{Job, Past, Projector, Rows};
 use fieldkit_core::body::RollbackNoticed;
 use fieldkit_core::chain::ChainCheck;
 use fieldkit_core::decide::Command;
@@ -16,7 +16,9 @@ use fieldkit_core::ledger;
 use fieldkit_core::op::{Actor, CommandKey, SealedOp};
 use fieldkit_core::order::Order;
 use fieldkit_core::receipt;
-use fieldkit_engine::{Asked, Engine, Input, Known, Load, Outcome, Output, Projection, Sighting, Ticket, Turn, Verdict};
+use fieldkit_engine::{
+    Asked, Engine, Input, Known, Load, Outcome, Output, Projection, Sighting, Ticket, Turn, Verdict,
+};
 use fieldkit_http::desk::{Ask, Durability, Failure, Gain, Given, OrderSelector, Seen, Shelf, Update, Verified};
 use fieldkit_sqlite::state::StateReader;
 use fieldkit_sqlite::{Batch, Copies, SignedHead, Store, StoreError};
@@ -66,7 +68,6 @@ pub struct Shop {
 }
 
 /// How the loop keeps its pace.
-#[derive(Default)]
 pub struct Pace {
     ticket: u64,
     replies: BTreeMap<Ticket, oneshot::Sender<Given>>,
@@ -77,7 +78,9 @@ pub struct Pace {
     commits: u32,
     snapshot_row: u64,
     checking: Option<Checking>,
-    unsent: Option<Rows>,
+    waiting: Waiting,
+    handed: Instant,
+    projected: u64,
     /// The journal's newest row and its hash.
     pub newest: (u64, Hash),
     /// Rows of the last turn's ops.
@@ -89,7 +92,21 @@ pub struct Pace {
 impl Pace {
     /// After a start: the journal's newest row, and where group commits are counted.
     pub fn new(newest: (u64, Hash), groups: Arc<AtomicU64>) -> Self {
-        Pace { newest, groups, ..Pace::default() }
+        Pace {
+            ticket: 0,
+            replies: BTreeMap::new(),
+            expected: 0,
+            sync_us: 0,
+            commits: 0,
+            snapshot_row: 0,
+            checking: None,
+            waiting: Waiting::default(),
+            handed: Instant::now(),
+            projected: 0,
+            newest,
+            placed: BTreeMap::new(),
+            groups,
+        }
     }
 }
 
@@ -164,6 +181,9 @@ impl Shop {
         for look in looks {
             self.answer(look);
         }
+        if self.pace.waiting.is_ripe(self.pace.handed.elapsed()) {
+            self.hand_over();
+        }
         let next = asks.try_recv().ok();
         self.pace.expected = taken + usize::from(next.is_some());
         if self.pace.commits >= SPACE_COMMITS {
@@ -222,7 +242,11 @@ impl Shop {
 
     /// Ends the turn: sync, answers, rows.
     fn turn(&mut self) {
-        self.engine.handle(Input::Projected(self.projector.projected.load(Ordering::Acquire)));
+        let projected = self.projector.projected.load(Ordering::Acquire);
+        if projected != self.pace.projected {
+            self.pace.projected = projected;
+            self.engine.handle(Input::Projected(projected));
+        }
         self.engine.handle(Input::EndOfBatch);
         self.pump();
     }
@@ -302,47 +326,43 @@ impl Shop {
         }
     }
 
+    /// Keeps what a turn changed until it is handed over; open pages hear of it at once.
     fn project(&mut self, projection: Projection) {
-        for (event, sku) in &projection.items {
-            self.publish(Update::Stock { event: *event, sku: sku.clone() });
-        }
-        let (row, hash) = self.pace.newest;
-        let placed = &self.pace.placed;
-        let mut rows = Rows::of(projection, self.engine.ledger(), (row, hash), |id| placed.get(id).copied());
-        if row.saturating_sub(self.pace.snapshot_row) >= SNAPSHOT_OPS {
-            rows.snapshot = Some(self.engine.ledger().state_bytes());
-            self.pace.snapshot_row = row;
-        }
-        match self.pace.unsent.take() {
-            Some(mut earlier) => {
-                earlier.merge(rows);
-                self.pace.unsent = Some(earlier);
+        if self.updates.receiver_count() > 0 {
+            for (event, sku) in &projection.items {
+                self.publish(Update::Stock { event: *event, sku: sku.clone() });
             }
-            None => self.pace.unsent = Some(rows),
         }
-        self.hand_over(false);
+        let placed = std::mem::take(&mut self.pace.placed);
+        self.pace.waiting.add(projection, self.pace.newest, &placed);
     }
 
-    /// Hands waiting rows to the projector; without `wait` they stay here while it is busy.
-    fn hand_over(&mut self, wait: bool) {
-        let Some(rows) = self.pace.unsent.take() else { return };
-        // Past this many orders the tills wait for the projector, so that memory stays bounded.
-        let wait = wait || rows.orders.len() > 8_192;
-        let job = Job::Write(Box::new(rows));
-        let left = if wait {
-            self.projector.jobs.send(job).err().map(|error| error.0)
-        } else {
-            self.projector.jobs.try_send(job).err().map(|error| match error {
-                std::sync::mpsc::TrySendError::Full(job) | std::sync::mpsc::TrySendError::Disconnected(job) => job,
-            })
-        };
-        if let Some(Job::Write(rows)) = left {
-            self.pace.unsent = Some(*rows);
+    /// Hands what waits to the projector: rows are made of what is there now, so that an item sold a hundred times is
+    /// written once.
+    fn hand_over(&mut self) {
+        let waiting = std::mem::take(&mut self.pace.waiting);
+        let snapshot = self.pace.newest.0.saturating_sub(self.pace.snapshot_row) >= SNAPSHOT_OPS;
+        self.send_rows(waiting, snapshot);
+    }
+
+    fn send_rows(&mut self, waiting: Waiting, snapshot: bool) {
+        let ledger = self.engine.ledger();
+        let mut rows = waiting.rows(ledger, self.pace.newest);
+        if snapshot {
+            rows.snapshot = Some(ledger.state_bytes());
+            self.pace.snapshot_row = self.pace.newest.0;
+        }
+        self.pace.handed = Instant::now();
+        // A full queue makes the tills wait for the projector, so that memory stays bounded.
+        if self.projector.jobs.send(Job::Write(Box::new(rows))).is_err() {
+            tracing::error!("the projector has ended; lists cannot be written");
         }
     }
 
     fn ask_past(&mut self, ask: impl FnOnce(&mut Past) + Send + 'static) {
-        self.hand_over(true);
+        if !self.pace.waiting.is_empty() {
+            self.hand_over();
+        }
         if self.projector.jobs.send(Job::Ask(Box::new(ask))).is_err() {
             tracing::error!("the projector has ended; lists cannot be shown");
         }
@@ -360,10 +380,12 @@ impl Shop {
                     Err(error) => tracing::error!("the orders cannot be listed: {error}"),
                 }
             }),
-            Ask::OrderOfRefund { refund, reply } => self.ask_past(move |past| match past.views.order_of_refund(&refund) {
-                Ok(order) => drop(reply.send(order)),
-                Err(error) => tracing::error!("the refund cannot be looked up: {error}"),
-            }),
+            Ask::OrderOfRefund { refund, reply } => {
+                self.ask_past(move |past| match past.views.order_of_refund(&refund) {
+                    Ok(order) => drop(reply.send(order)),
+                    Err(error) => tracing::error!("the refund cannot be looked up: {error}"),
+                })
+            }
             Ask::Witness { sighting, reply } => {
                 let verdict = self.witness(sighting);
                 // The witness may be gone.
@@ -453,9 +475,8 @@ impl Shop {
             Err(error) => fatal("the journal cannot be read", &error),
         }
         let (stream, position, verdict) = self.engine.judge(&sighting, |id| found.get(&id).copied());
-        let own = self.engine.ledger().streams.get(&stream).is_some_and(|known| {
-            known.replica == Some(self.engine.replica())
-        });
+        let own =
+            self.engine.ledger().streams.get(&stream).is_some_and(|known| known.replica == Some(self.engine.replica()));
         if own && matches!(verdict, Verdict::Ahead | Verdict::Contradicts) {
             let found = self.engine.ledger().head(&stream).seq;
             self.follow(RollbackNoticed { witness: who.to_owned(), stream, seen: position, found });
@@ -483,6 +504,7 @@ impl Shop {
             return;
         }
         match gain {
+            Gain::Order(_) if self.updates.receiver_count() == 0 => {}
             Gain::Order(order) => {
                 self.publish(Update::Order(order.clone()));
                 self.publish(Update::Drawer);
@@ -503,17 +525,12 @@ impl Shop {
     }
 
     fn idle(&mut self) {
-        self.hand_over(false);
+        if !self.pace.waiting.is_empty() {
+            self.hand_over();
+        }
         self.look_after();
-        let row = self.store.last_row();
-        if row != self.pace.snapshot_row && self.pace.checking.is_none() {
-            self.pace.snapshot_row = row;
-            let rows = self.snapshot_rows(self.projector.projected.load(Ordering::Acquire));
-            match &mut self.pace.unsent {
-                Some(_) => self.pace.snapshot_row = 0,
-                None => self.pace.unsent = Some(rows),
-            }
-            self.hand_over(false);
+        if self.pace.newest.0 != self.pace.snapshot_row && self.pace.checking.is_none() {
+            self.send_rows(Waiting::of_turn(self.pace.projected), true);
         }
     }
 
@@ -562,7 +579,11 @@ impl Shop {
         if bad.is_none() {
             bad = match self.store.signed_heads() {
                 Ok(heads) => heads.iter().find_map(|signed| {
-                    checking.check.signed_head(signed.stream, signed.head, &signed.signature).err().map(|e| e.to_string())
+                    checking
+                        .check
+                        .signed_head(signed.stream, signed.head, &signed.signature)
+                        .err()
+                        .map(|e| e.to_string())
                 }),
                 Err(error) => Some(error.to_string()),
             };
@@ -581,19 +602,9 @@ impl Shop {
         });
     }
 
-    /// The ledger as it is, for the next start.
-    fn snapshot_rows(&self, turn: u64) -> Rows {
-        let (row, row_hash) = self.pace.newest;
-        Rows { row, row_hash, turn, snapshot: Some(self.engine.ledger().state_bytes()), ..Rows::default() }
-    }
-
     fn put_away(mut self) {
-        let rows = self.snapshot_rows(u64::MAX);
-        match &mut self.pace.unsent {
-            Some(unsent) => unsent.merge(rows),
-            None => self.pace.unsent = Some(rows),
-        }
-        self.hand_over(true);
+        let waiting = std::mem::take(&mut self.pace.waiting);
+        self.send_rows(waiting, true);
         drop(self.state);
         self.projector.stop();
         self.standing.started();

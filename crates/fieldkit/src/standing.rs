@@ -74,20 +74,42 @@ impl Standing {
             self.sticky.push(Notice { level, code, text, next_step: next_step.to_owned() });
         };
         if self.safe_mode {
-            say("error", "safe_mode", "Safe mode: cash sales go into the black box, nothing else works.".into(),
-                "Sell on; then copy the data directory away and run `fieldkit verify`.");
+            say(
+                "error",
+                "safe_mode",
+                "Safe mode: cash sales go into the black box, nothing else works.".into(),
+                "Sell on; then copy the data directory away and run `fieldkit verify`.",
+            );
         }
         if report.adopted > 0 {
-            let text = format!("The journal was behind its black box; {} entries were taken over from it.", report.adopted);
-            say("warn", "journal_behind_box", text, "Nothing is lost. Check this kit's disk or card before the next event.");
+            let text =
+                format!("The journal was behind its black box; {} entries were taken over from it.", report.adopted);
+            say(
+                "warn",
+                "journal_behind_box",
+                text,
+                "Nothing is lost. Check this kit's disk or card before the next event.",
+            );
         }
         if let Some(fault) = &report.journal_fault {
-            let text = format!("The journal was damaged ({fault}) and rebuilt from the black box: {} entries.", report.rebuilt);
-            say("error", "journal_rebuilt", text, "Nothing acknowledged is lost. Replace this kit's disk or card soon.");
+            let text = format!(
+                "The journal was damaged ({fault}) and rebuilt from the black box: {} entries.",
+                report.rebuilt
+            );
+            say(
+                "error",
+                "journal_rebuilt",
+                text,
+                "Nothing acknowledged is lost. Replace this kit's disk or card soon.",
+            );
         }
         if let Some(fault) = &report.box_fault {
-            say("warn", "box_fault", format!("The black box has a fault: {fault}."),
-                "Selling goes on with one copy. Put in another stick, or see `fieldkit status`.");
+            say(
+                "warn",
+                "box_fault",
+                format!("The black box has a fault: {fault}."),
+                "Selling goes on with one copy. Put in another stick, or see `fieldkit status`.",
+            );
         }
     }
 
@@ -178,22 +200,37 @@ impl Standing {
             notices.push(Notice { level, code, text: text.to_owned(), next_step: next_step.to_owned() });
         };
         match self.box_state {
-            BoxState::Behind => say("warn", "box_behind", "There is no second copy now: the black box is missing, full or slow.",
-                "Selling goes on. Put the stick back; it catches up by itself."),
-            BoxState::Whole if !self.own_medium => say("info", "box_same_medium",
+            BoxState::Behind => say(
+                "warn",
+                "box_behind",
+                "There is no second copy now: the black box is missing, full or slow.",
+                "Selling goes on. Put the stick back; it catches up by itself.",
+            ),
+            BoxState::Whole if !self.own_medium => say(
+                "info",
+                "box_same_medium",
                 "The second copy lies on the same disk: it survives a damaged file, not a lost disk.",
-                "Start with --black-box DIR on a stick."),
+                "Start with --black-box DIR on a stick.",
+            ),
             BoxState::Whole | BoxState::Off => {}
         }
         match self.level {
             Level::Ok => {}
             Level::Low => say("warn", "space_low", "The disk is nearly full.", "Free space within the next hours."),
-            Level::Critical => say("error", "no_space", "The disk is full: new sales are refused before they start.",
-                "Free space on this disk; the till goes on by itself."),
+            Level::Critical => say(
+                "error",
+                "no_space",
+                "The disk is full: new sales are refused before they start.",
+                "Free space on this disk; the till goes on by itself.",
+            ),
         }
         if self.lists_old {
-            say("warn", "lists_old", "Lists and reports cannot be written; they may be old. Sales are safe.",
-                "Restart the kit; they are rebuilt.");
+            say(
+                "warn",
+                "lists_old",
+                "Lists and reports cannot be written; they may be old. Sales are safe.",
+                "Restart the kit; they are rebuilt.",
+            );
         }
         self.notices = notices;
     }

@@ -14,15 +14,12 @@ pub async fn run(session: &Session, command: Cash) -> Result<Exit> {
         return Ok(print(session, &drawer));
     }
     let currency = given!(session.currency().await?);
-    let money = |text: &str| -> Result<Value> {
-        Ok(json!({"minor": amount(text, currency)?, "currency": currency.code()}))
-    };
+    let money =
+        |text: &str| -> Result<Value> { Ok(json!({"minor": amount(text, currency)?, "currency": currency.code()})) };
     let (path, body) = match &command {
         Cash::Open { amount } => ("open", json!({"amount": money(amount)?})),
         Cash::Count { amount, note } => ("count", json!({"counted": money(amount)?, "note": note})),
-        Cash::In { amount, reason } => {
-            ("move", json!({"direction": "in", "amount": money(amount)?, "reason": reason}))
-        }
+        Cash::In { amount, reason } => ("move", json!({"direction": "in", "amount": money(amount)?, "reason": reason})),
         Cash::Out { amount, reason } => {
             ("move", json!({"direction": "out", "amount": money(amount)?, "reason": reason}))
         }
@@ -40,7 +37,11 @@ fn print(session: &Session, drawer: &Value) -> Exit {
     }
     say::line(&format!("drawer {}", say::text(drawer, "state")));
     if drawer["state"] == "open" {
-        say::line(&format!("opening {}   expected {}", say::money(&drawer["opening"]), say::money(&drawer["expected"])));
+        say::line(&format!(
+            "opening {}   expected {}",
+            say::money(&drawer["opening"]),
+            say::money(&drawer["expected"])
+        ));
     }
     let count = &drawer["last_count"];
     if count.is_object() {

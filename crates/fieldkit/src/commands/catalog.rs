@@ -67,7 +67,9 @@ async fn set(session: &Session, command: Catalog) -> Result<Exit> {
     let key = key(&None)?;
     let item = if known {
         if count.is_some() {
-            return Err(Usage("the count of an item in the catalogue is changed with `fieldkit stock --set`".into()).into());
+            return Err(
+                Usage("the count of an item in the catalogue is changed with `fieldkit stock --set`".into()).into()
+            );
         }
         let path = format!("/api/v1/items/{}", segment(&sku));
         given!(session.write(Method::PATCH, &path, &key, &body).await?)

@@ -81,9 +81,7 @@ fn verify_files(data: &Path) -> Result<Value> {
         bail!("there is no directory {}", data.display());
     }
     let report = fieldkit_sqlite::verify::verify(data)?;
-    let head = |(stream, head): (&fieldkit_core::id::StreamId, &fieldkit_core::op::Head)| {
-        json!({"stream": stream.text(), "seq": head.seq, "hash": head.hash.hex()})
-    };
+    let head = |(stream, head): (&fieldkit_core::id::StreamId, &fieldkit_core::op::Head)| json!({"stream": stream.text(), "seq": head.seq, "hash": head.hash.hex()});
     Ok(json!({
         "ok": report.is_clean(),
         "ops": report.ops,

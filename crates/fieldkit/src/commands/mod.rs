@@ -163,9 +163,9 @@ pub fn key(given: &Option<String>) -> Result<String> {
 
 /// `NAME=VALUE`.
 pub fn pair<'a>(text: &'a str, form: &str) -> Result<(&'a str, &'a str)> {
-    text.rsplit_once('=').filter(|(name, value)| !name.is_empty() && !value.is_empty()).ok_or_else(|| {
-        anyhow::Error::new(Usage(format!("{text:?} is not of the form {form}")))
-    })
+    text.rsplit_once('=')
+        .filter(|(name, value)| !name.is_empty() && !value.is_empty())
+        .ok_or_else(|| anyhow::Error::new(Usage(format!("{text:?} is not of the form {form}"))))
 }
 
 /// An amount of a currency, in minor units.

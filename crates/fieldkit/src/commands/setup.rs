@@ -53,12 +53,7 @@ pub fn init(common: &Common, options: &Init) -> Result<Exit> {
 }
 
 /// Founds an organisation in an empty data directory; returns the recovery words.
-pub fn found(
-    settings: &Settings,
-    name: &str,
-    label: &str,
-    event: fieldkit_core::decide::NewEvent,
-) -> Result<String> {
+pub fn found(settings: &Settings, name: &str, label: &str, event: fieldkit_core::decide::NewEvent) -> Result<String> {
     if label.trim().is_empty() || label.chars().count() > 60 || label.chars().any(char::is_control) {
         return Err(Usage("a kit's label has 1 to 60 characters".into()).into());
     }

@@ -1,0 +1,523 @@
+//! The order of a turn, and commands that come twice, under a shell that does everything late.
+//!
+//! Promises checked: no reply before its ops are durable; one key, one op; the same key gets the same answer, in one
+//! batch, across batches and after projection; the journal verifies and folds to the engine's own state.
+
+use ed25519_dalek::{Signer, SigningKey};
+use fieldkit_core::body::{
+    Body, Edit, Limit, Prices, ReplicaAdmitted, RollbackNoticed, Seller, Source, StockReason, TaxRate,
+};
+use fieldkit_core::chain::ChainCheck;
+use fieldkit_core::decide::{
+    Command, Founding, LineRequest, NewEvent, NewItem, OrderRequest, StockChange, TenderRequest,
+};
+use fieldkit_core::id::{Hash, OpId, ReplicaKey};
+use fieldkit_core::ledger::Ledger;
+use fieldkit_core::op::{Actor, CommandKey, Key, SealedOp};
+use fieldkit_core::order::{Discount, Order};
+use fieldkit_core::refusal::Refusal;
+use fieldkit_core::stamp::ClockQuality;
+use fieldkit_engine::{Answer, Asked, Engine, Input, Known, Load, Outcome, Output, Projection, Ticket, Turn};
+use proptest::collection::vec;
+use proptest::prelude::*;
+use std::collections::{BTreeMap, VecDeque};
+
+const NOON_MS: u64 = 1_795_000_000_000;
+
+/// A shell whose disk, state and lookups are as late as the test wants.
+struct Shell {
+    engine: Engine,
+    event: OpId,
+    owner: Actor,
+    /// Turns given to the disk and not yet synced.
+    unsynced: VecDeque<Turn>,
+    /// Ops that are durable.
+    journal: Vec<SealedOp>,
+    turns: Vec<Turn>,
+    /// What `state.db` holds.
+    keys: BTreeMap<Key, (Known, SealedOp)>,
+    orders: BTreeMap<OpId, Order>,
+    unprojected: VecDeque<Projection>,
+    /// Lookups done, their answers not yet given.
+    lookups: VecDeque<Input>,
+    hold_lookups: bool,
+    asked: BTreeMap<Ticket, Key>,
+    answers: BTreeMap<Ticket, Answer>,
+    tickets: u64,
+}
+
+impl Shell {
+    fn new() -> Self {
+        let key = SigningKey::from_bytes(&[1; 32]);
+        let organisation = SigningKey::from_bytes(&[99; 32]);
+        let replica = ReplicaKey(key.verifying_key().to_bytes());
+        let founding = Founding {
+            name: "Quay".to_owned(),
+            organisation_key: organisation.verifying_key().to_bytes(),
+            label: "kit".to_owned(),
+            proof: organisation.sign(&ReplicaAdmitted::signed_bytes(&replica, "kit")).to_bytes(),
+            owner: Hash::of(b"owner"),
+            event: NewEvent {
+                name: "Harbour market".to_owned(),
+                zone: "Europe/Berlin".to_owned(),
+                day_cutover_minutes: 240,
+                currency: "EUR".to_owned(),
+                seller: Seller { name: "Quay".to_owned(), address: String::new(), tax_id: String::new() },
+                tax_rates: vec![TaxRate { id: "standard".to_owned(), name: "VAT".to_owned(), ppm: 190_000 }],
+                prices: Prices::Inclusive,
+                training: false,
+                clone_from: None,
+            },
+        };
+        let mut engine = Engine::new(Ledger::default(), key, None);
+        engine.found(&founding, NOON_MS, ClockQuality::System).expect("the founding is in order");
+        let ledger = engine.ledger();
+        let event = *ledger.events.keys().next().expect("the founding opened an event");
+        let owner = Actor::Person(*ledger.persons.keys().next().expect("the founding added an owner"));
+        let mut shell = Shell {
+            engine,
+            event,
+            owner,
+            unsynced: VecDeque::new(),
+            journal: Vec::new(),
+            turns: Vec::new(),
+            keys: BTreeMap::new(),
+            orders: BTreeMap::new(),
+            unprojected: VecDeque::new(),
+            lookups: VecDeque::new(),
+            hold_lookups: false,
+            asked: BTreeMap::new(),
+            answers: BTreeMap::new(),
+            tickets: 0,
+        };
+        shell.settle();
+        for sku in ["MUG", "PRINT"] {
+            let edits = vec![Edit::Name(sku.to_owned()), Edit::Price(333), Edit::Limit(Limit::Hard)];
+            let new = NewItem { sku: sku.to_owned(), edits, count: Some(6) };
+            shell.ask(sku.as_bytes(), 0, Command::AddItem(new));
+        }
+        shell.settle();
+        shell
+    }
+
+    /// Gives a command; the fingerprint tells requests of one key apart.
+    fn ask(&mut self, key: &[u8], fingerprint: u8, command: Command) -> Ticket {
+        self.tickets += 1;
+        let ticket = Ticket(self.tickets);
+        let key = Key::new(key).expect("a key has 1 to 64 bytes");
+        self.asked.insert(ticket, key.clone());
+        let asked = Asked {
+            command,
+            event: Some(self.event),
+            actor: self.owner,
+            key: CommandKey { key, fingerprint: [fingerprint; 16] },
+            wall_ms: NOON_MS + self.tickets * 1_000,
+            quality: ClockQuality::System,
+        };
+        self.engine.handle(Input::Command(ticket, Box::new(asked)));
+        self.pump();
+        ticket
+    }
+
+    fn pump(&mut self) {
+        while let Some(output) = self.engine.poll_output() {
+            match output {
+                Output::Load(load) => {
+                    let loaded = self.look_up(load);
+                    self.lookups.push_back(loaded);
+                }
+                Output::Append(turn) => self.unsynced.push_back(turn),
+                Output::Reply(ticket, answer) => {
+                    let key = &self.asked[&ticket];
+                    let durable = self.journal.iter().any(|op| op.op.key.as_ref().is_some_and(|own| own.key == *key));
+                    assert!(durable, "an answer left before its ops were durable");
+                    assert!(self.answers.insert(ticket, *answer).is_none(), "a command was answered twice");
+                }
+                Output::Project(projection) => self.unprojected.push_back(*projection),
+            }
+            if !self.hold_lookups {
+                self.give_lookups();
+            }
+        }
+    }
+
+    /// What `state.db` says now, however late it will be told.
+    fn look_up(&self, load: Load) -> Input {
+        let answered = load.key.and_then(|key| self.keys.get(&key)).cloned();
+        let spoken_of = answered.as_ref().and_then(|(_, op)| match Body::open(op.op.kind, &op.op.body) {
+            Ok(Body::OrderPlaced(_)) => Some(op.id()),
+            _ => Ledger::wants(op),
+        });
+        let wanted = [load.order, spoken_of].into_iter().flatten();
+        let orders = wanted.filter_map(|id| self.orders.get(&id)).cloned().collect();
+        Input::Loaded { ticket: load.ticket, answered, orders }
+    }
+
+    fn give_lookups(&mut self) {
+        while let Some(loaded) = self.lookups.pop_front() {
+            self.engine.handle(loaded);
+        }
+    }
+
+    fn end_of_batch(&mut self) {
+        self.engine.handle(Input::EndOfBatch);
+        self.pump();
+    }
+
+    fn sync(&mut self) {
+        let Some(turn) = self.unsynced.pop_front() else { return };
+        self.journal.extend(turn.ops.iter().cloned());
+        self.turns.push(turn);
+        self.engine.handle(Input::Synced);
+        self.pump();
+    }
+
+    fn project(&mut self) {
+        let Some(projection) = self.unprojected.pop_front() else { return };
+        for order in projection.orders {
+            self.orders.insert(order.order_id, order);
+        }
+        for (key, known) in projection.commands {
+            let op = self.journal.iter().find(|op| op.id() == known.op).expect("projected ops are durable");
+            self.keys.insert(key, (known, op.clone()));
+        }
+        self.engine.handle(Input::Projected(projection.turn));
+        self.pump();
+    }
+
+    /// Lets everything come in.
+    fn settle(&mut self) {
+        self.hold_lookups = false;
+        self.give_lookups();
+        self.pump();
+        self.end_of_batch();
+        while !self.unsynced.is_empty() || !self.unprojected.is_empty() {
+            self.sync();
+            self.project();
+        }
+    }
+
+    fn answer(&self, ticket: Ticket) -> &Answer {
+        self.answers.get(&ticket).expect("the command was answered")
+    }
+
+    /// The journal from outside: chains, heads, keys, and the state that it folds to.
+    fn check(&self) {
+        let mut chain = ChainCheck::default();
+        let mut ledger = Ledger::default();
+        let mut keys = BTreeMap::new();
+        for turn in &self.turns {
+            for op in &turn.ops {
+                chain.next(op.op.stream, op.op.seq, &op.bytes).expect("each op continues its chain");
+                assert!(ledger.apply(op));
+                if let Some(key) = &op.op.key {
+                    assert!(keys.insert(key.key.clone(), op.id()).is_none(), "a key was answered by two ops");
+                }
+            }
+            for (stream, head, signature) in &turn.heads {
+                chain.signed_head(*stream, *head, signature).expect("each head is signed by its key");
+            }
+        }
+        assert_eq!(ledger.state_bytes(), self.engine.ledger().state_bytes(), "the journal folds to the engine's state");
+        for (id, order) in &self.orders {
+            assert_eq!(ledger.orders.get(id), Some(order), "an order's row is what the journal says");
+        }
+    }
+}
+
+fn sale(units: i64) -> Command {
+    Command::PlaceOrder(OrderRequest {
+        lines: vec![LineRequest {
+            sku: "MUG".to_owned(),
+            quantity: units,
+            price: None,
+            discount: Discount::None,
+            discount_reason: String::new(),
+        }],
+        discount: Discount::None,
+        discount_reason: String::new(),
+        tenders: vec![TenderRequest::Cash { minor: 5_000, currency: "EUR".to_owned() }],
+        expected_total: None,
+        source: Source { till: "a".into(), campaign: String::new(), session: String::new(), variant: String::new() },
+        cart_opened_ms: None,
+    })
+}
+
+fn refund(order: OpId, units: u32) -> Command {
+    Command::Refund { order, lines: Some(vec![(1, units)]), reason: "broken".to_owned(), restock: true }
+}
+
+fn order_of(answer: &Answer) -> OpId {
+    match &answer.result {
+        Ok(Outcome::Order(order)) => order.order_id,
+        other => panic!("an order was expected, not {other:?}"),
+    }
+}
+
+/// Two answers that a client cannot tell apart.
+#[track_caller]
+fn check_same(first: &Answer, second: &Answer) {
+    match (&first.result, &second.result) {
+        (Ok(first), Ok(second)) => assert_eq!(first, second),
+        (Err(first), Err(second)) => {
+            assert_eq!((first.code(), first.to_string()), (second.code(), second.to_string()));
+            assert_eq!((first.next_step(), first.status()), (second.next_step(), second.status()));
+        }
+        (first, second) => panic!("one key, two answers: {first:?} and {second:?}"),
+    }
+}
+
+#[test]
+fn a_key_twice_in_one_batch_is_one_sale() {
+    let mut shell = Shell::new();
+    let (first, second) = (shell.ask(b"k", 1, sale(1)), shell.ask(b"k", 1, sale(1)));
+    shell.settle();
+    check_same(shell.answer(first), shell.answer(second));
+    assert!(!shell.answer(first).repeated && shell.answer(second).repeated);
+    shell.check();
+}
+
+#[test]
+fn a_key_twice_across_batches_is_one_sale() {
+    let mut shell = Shell::new();
+    let first = shell.ask(b"k", 1, sale(1));
+    shell.end_of_batch();
+    shell.sync();
+    let second = shell.ask(b"k", 1, sale(1));
+    shell.settle();
+    check_same(shell.answer(first), shell.answer(second));
+    shell.check();
+}
+
+#[test]
+fn a_key_after_its_turn_was_projected_is_answered_from_the_state() {
+    let mut shell = Shell::new();
+    let first = shell.ask(b"k", 1, sale(1));
+    shell.settle();
+    assert!(shell.engine.ledger().orders.is_empty(), "orders are let go once the state holds them");
+    let second = shell.ask(b"k", 1, sale(1));
+    let order = order_of(shell.answer(first));
+    let back = shell.ask(b"r", 2, refund(order, 1));
+    shell.settle();
+    let (third, again) = (shell.ask(b"k", 1, sale(1)), shell.ask(b"r", 2, refund(order, 1)));
+    shell.settle();
+    check_same(shell.answer(first), shell.answer(second));
+    check_same(shell.answer(first), shell.answer(third));
+    check_same(shell.answer(back), shell.answer(again));
+    shell.check();
+}
+
+#[test]
+fn a_lookup_that_comes_late_sells_nothing_twice() {
+    let mut shell = Shell::new();
+    shell.hold_lookups = true;
+    let first = shell.ask(b"k", 1, sale(1));
+    shell.give_lookups();
+    let second = shell.ask(b"k", 1, sale(1));
+    let other = shell.ask(b"o", 1, sale(1));
+    // The lookup of the second was done before the first was projected, and is told after it.
+    let late = shell.lookups.pop_front().expect("the second was looked up or answered from memory");
+    shell.end_of_batch();
+    shell.sync();
+    shell.project();
+    shell.engine.handle(late);
+    shell.settle();
+    shell.check();
+    for ticket in [first, second, other] {
+        assert!(shell.answer(ticket).result.is_ok());
+    }
+}
+
+#[test]
+fn an_order_looked_up_late_is_not_refunded_twice() {
+    let mut shell = Shell::new();
+    let sold = shell.ask(b"s", 1, sale(1));
+    shell.settle();
+    let order = order_of(shell.answer(sold));
+    shell.hold_lookups = true;
+    let first = shell.ask(b"a", 1, refund(order, 1));
+    let second = shell.ask(b"b", 1, refund(order, 1));
+    let early = shell.lookups.pop_front().expect("the order was looked up");
+    shell.engine.handle(early);
+    shell.end_of_batch();
+    shell.sync();
+    shell.project();
+    shell.settle();
+    assert!(shell.answer(first).result.is_ok());
+    let refused = shell.answer(second).result.as_ref().err().map(Refusal::code);
+    assert_eq!(refused, Some("refund_quantity"));
+    shell.check();
+}
+
+#[test]
+fn a_key_with_other_content_is_refused_with_both_fingerprints() {
+    let mut shell = Shell::new();
+    let first = shell.ask(b"k", 0xaa, sale(1));
+    let in_batch = shell.ask(b"k", 0xbb, sale(2));
+    shell.settle();
+    let ops = shell.journal.len();
+    let later = shell.ask(b"k", 0xcc, sale(3));
+    shell.settle();
+    assert!(shell.answer(first).result.is_ok());
+    for (ticket, now) in [(in_batch, "bb"), (later, "cc")] {
+        let expected = Refusal::KeyReused { then: "aa".repeat(16), now: now.repeat(16) };
+        assert_eq!(shell.answer(ticket).result, Err(expected));
+    }
+    assert_eq!(shell.journal.len(), ops, "a reused key writes nothing");
+    shell.check();
+}
+
+#[test]
+fn a_refusal_is_recorded_and_repeated() {
+    let mut shell = Shell::new();
+    let first = shell.ask(b"k", 1, sale(7));
+    shell.settle();
+    // The stock is filled up; the same key is still refused, a new one sells.
+    let more = Command::MoveStock { sku: "MUG".to_owned(), change: StockChange::By(9), reason: StockReason::Delivered };
+    shell.ask(b"m", 1, more);
+    let second = shell.ask(b"k", 1, sale(7));
+    let other = shell.ask(b"n", 1, sale(7));
+    shell.settle();
+    check_same(shell.answer(first), shell.answer(second));
+    assert_eq!(shell.answer(second).result.as_ref().err().map(Refusal::code), Some("sold_out"));
+    assert!(shell.answer(other).result.is_ok());
+    shell.check();
+}
+
+#[test]
+fn later_commands_of_a_batch_see_earlier_ones() {
+    let mut shell = Shell::new();
+    let (first, second) = (shell.ask(b"a", 1, sale(4)), shell.ask(b"b", 1, sale(4)));
+    shell.settle();
+    assert!(shell.answer(first).result.is_ok());
+    assert_eq!(shell.answer(second).result.as_ref().err().map(Refusal::code), Some("sold_out"));
+}
+
+#[test]
+fn answers_of_the_next_turn_wait_for_the_next_sync() {
+    let mut shell = Shell::new();
+    let first = shell.ask(b"a", 1, sale(1));
+    shell.end_of_batch();
+    let second = shell.ask(b"b", 1, sale(1));
+    shell.sync();
+    assert!(shell.answers.contains_key(&first) && !shell.answers.contains_key(&second));
+    shell.settle();
+    assert!(shell.answers.contains_key(&second));
+    shell.check();
+}
+
+#[test]
+fn a_batch_of_repeats_waits_for_the_turn_before_it() {
+    let mut shell = Shell::new();
+    let first = shell.ask(b"a", 1, sale(1));
+    shell.end_of_batch();
+    let second = shell.ask(b"a", 1, sale(1));
+    shell.end_of_batch();
+    assert!(!shell.answers.contains_key(&first) && !shell.answers.contains_key(&second));
+    shell.settle();
+    check_same(shell.answer(first), shell.answer(second));
+    shell.check();
+}
+
+#[test]
+fn a_kit_that_went_back_goes_on_as_a_new_replica() {
+    let mut shell = Shell::new();
+    let sold = shell.ask(b"a", 1, sale(2));
+    shell.settle();
+    let (old, order) = (shell.engine.replica(), order_of(shell.answer(sold)));
+    let sighting = RollbackNoticed { witness: "slip".to_owned(), stream: order.stream, seen: 99, found: order.seq };
+    shell.engine.follow(SigningKey::from_bytes(&[2; 32]), sighting, "kit", NOON_MS + 9_999, ClockQuality::System);
+    let new = shell.engine.replica();
+    assert_ne!(old, new);
+    let next = shell.ask(b"b", 1, sale(1));
+    let back = shell.ask(b"c", 1, refund(order, 1));
+    let again = shell.ask(b"a", 1, sale(2));
+    shell.settle();
+    check_same(shell.answer(sold), shell.answer(again));
+    assert!(shell.answer(back).result.is_ok());
+    let placed = match &shell.answer(next).result {
+        Ok(Outcome::Order(order)) => order.placed.receipt,
+        other => panic!("the new replica sells: {other:?}"),
+    };
+    assert_eq!(placed, 1, "a new replica has a series of its own");
+    let ledger = shell.engine.ledger();
+    assert!(ledger.replicas.contains_key(&new) && ledger.anomalies.is_empty());
+    shell.check();
+}
+
+#[test]
+fn a_follower_of_an_open_turn_signs_no_head_of_the_old_key() {
+    let mut shell = Shell::new();
+    shell.ask(b"a", 1, sale(1));
+    let stream = shell.engine.newest_stream();
+    let sighting = RollbackNoticed { witness: "page".to_owned(), stream, seen: 99, found: 1 };
+    shell.engine.follow(SigningKey::from_bytes(&[2; 32]), sighting, "kit", NOON_MS + 9_999, ClockQuality::System);
+    shell.settle();
+    shell.check();
+}
+
+/// One thing that a shell may do next.
+#[derive(Clone, Debug)]
+enum Step {
+    Sell { key: u8, units: i64 },
+    Refund { key: u8, order: usize },
+    EndOfBatch,
+    Sync,
+    Project,
+    HoldLookups(bool),
+    GiveLookup,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        6 => (0u8..12, 0i64..3).prop_map(|(key, units)| Step::Sell { key, units }),
+        4 => (20u8..28, any::<usize>()).prop_map(|(key, order)| Step::Refund { key, order }),
+        4 => Just(Step::EndOfBatch),
+        4 => Just(Step::Sync),
+        3 => Just(Step::Project),
+        1 => any::<bool>().prop_map(Step::HoldLookups),
+        2 => Just(Step::GiveLookup),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn no_schedule_of_the_shell_breaks_a_promise(steps in vec(step(), 1..60)) {
+        let mut shell = Shell::new();
+        let mut requests: BTreeMap<u8, (Command, Vec<Ticket>)> = BTreeMap::new();
+        for step in steps {
+            match step {
+                Step::Sell { key, units } => {
+                    // The first request of a key decides what the key means; later ones repeat it.
+                    let (command, tickets) = requests.entry(key).or_insert_with(|| (sale(units), Vec::new()));
+                    tickets.push(shell.ask(&[key], key, command.clone()));
+                }
+                Step::Refund { key, order } => {
+                    let known: Vec<OpId> = shell.engine.ledger().orders.keys().chain(shell.orders.keys()).copied().collect();
+                    let order = known.get(order % known.len().max(1)).copied().unwrap_or(shell.event);
+                    let (command, tickets) = requests.entry(key).or_insert_with(|| (refund(order, 1), Vec::new()));
+                    tickets.push(shell.ask(&[key], key, command.clone()));
+                }
+                Step::EndOfBatch => shell.end_of_batch(),
+                Step::Sync => shell.sync(),
+                Step::Project => shell.project(),
+                Step::HoldLookups(hold) => shell.hold_lookups = hold,
+                Step::GiveLookup => {
+                    if let Some(loaded) = shell.lookups.pop_front() {
+                        shell.engine.handle(loaded);
+                        shell.pump();
+                    }
+                }
+            }
+        }
+        shell.settle();
+        shell.check();
+        for (_, tickets) in requests.values() {
+            let answers: Vec<&Answer> = tickets.iter().map(|ticket| shell.answer(*ticket)).collect();
+            prop_assert_eq!(answers.iter().filter(|answer| !answer.repeated).count(), 1, "one key, one deed");
+            for answer in &answers {
+                check_same(answers[0], answer);
+            }
+        }
+    }
+}
