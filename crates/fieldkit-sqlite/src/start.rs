@@ -46,7 +46,7 @@ pub(crate) fn start(options: &Options) -> Result<Started, StoreError> {
     let mut report = StartReport::default();
     tidy_up(&place, &mut report)?;
     let path = place.join(place::JOURNAL);
-    let (mut journal, black_box) = match bring_together(options, &place, &mut report) {
+    let (journal, black_box) = match bring_together(options, &place, &mut report) {
         Err(error) if error.is_damage() => {
             let source = std::error::Error::source(&error).map(ToString::to_string);
             let detail = source.unwrap_or_else(|| error.to_string());
@@ -59,7 +59,6 @@ pub(crate) fn start(options: &Options) -> Result<Started, StoreError> {
         other => other?,
     };
     failpoint::hit("start.after_compare");
-    journal.grow_wal()?;
     report.ops = journal.last_row;
     Ok(Started { place, journal, black_box, report })
 }

@@ -120,6 +120,8 @@ pub struct StartReport {
 /// The journal and its black box, open.
 pub struct Store {
     place: Place,
+    /// Whether the log was grown since the store opened.
+    grown: bool,
     journal: Journal,
     link: Link,
     ballast: Ballast,
@@ -164,7 +166,7 @@ impl Store {
         let mode = if report.full { Mode::Full } else { Mode::Whole };
         let sealer = Sealer::start(&started.journal, started.place.join(place::SEGMENTS))?;
         failpoint::hit("start.before_ready");
-        Ok((Store { place: started.place, journal: started.journal, link, ballast, sealer, mode }, report))
+        Ok((Store { place: started.place, grown: false, journal: started.journal, link, ballast, sealer, mode }, report))
     }
 
     /// Safe mode: opens the box alone. Ops come from it, into memory, and go to it; the journal is only read, for ops of
@@ -213,7 +215,7 @@ impl Store {
         let ballast = Ballast::at(place.join(place::BALLAST));
         let sealer = Sealer::idle(place.join(place::SEGMENTS));
         let mode = reason.map_or(Mode::Alone, Mode::AloneReading);
-        Ok((Store { place, journal, link, ballast, sealer, mode }, report))
+        Ok((Store { place, grown: false, journal, link, ballast, sealer, mode }, report))
     }
 
     /// Writes a batch and returns when it is durable. Any error means that the process must end.
@@ -298,7 +300,11 @@ impl Store {
             return Ok(Maintenance { more: false, box_state: self.link.state });
         }
         let mut more = self.link.maintain(&self.journal)?;
-        if self.journal.wants_checkpoint()? {
+        if !self.grown {
+            // Worth it for a kit that stays open, not for one command: so it is done in the first quiet moment.
+            self.grown = true;
+            self.journal.grow_wal()?;
+        } else if self.journal.wants_checkpoint()? {
             match self.checkpoint() {
                 // The log holds everything and goes on growing while there is room; the space report says the rest.
                 Err(StoreError::NoSpace { path }) => {

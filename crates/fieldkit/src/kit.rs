@@ -51,9 +51,9 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// A directory, with everything else as it is built in.
+    /// A directory, with everything else as the environment says or as it is built in.
     pub fn at(data: &Path) -> Self {
-        Settings { data: data.to_owned(), black_box: None, watched: false }
+        Settings { data: data.to_owned(), black_box: std::env::var("FIELDKIT_BLACK_BOX").ok(), watched: false }
     }
 
     /// From the command line.
