@@ -17,8 +17,8 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-/// Most jobs that wait.
-pub const JOBS_MAX: usize = 64;
+/// Most jobs that wait. Few, because each holds thousands of orders: tills wait rather than memory grows.
+pub const JOBS_MAX: usize = 2;
 
 /// Orders that wait before rows are written.
 const WAITING_ORDERS_MAX: usize = 2_048;
