@@ -118,31 +118,16 @@ fn compiled() -> Value {
     serde_json::from_slice(&output.stdout).expect("cargo metadata is JSON")
 }
 
-/// Crates that only tests use; bans are about the product, licences about all.
-fn without_tests(metadata: &Value) -> BTreeSet<String> {
-    let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
-    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-    let nodes: BTreeMap<String, Vec<String>> = list(&metadata["resolve"]["nodes"])
-        .iter()
-        .map(|node| {
-            let shipped = |dep: &Value| list(&dep["dep_kinds"]).iter().any(|kind| kind["kind"].as_str() != Some("dev"));
-            (
-                text(&node["id"]),
-                list(&node["deps"]).iter().filter(|dep| shipped(dep)).map(|dep| text(&dep["pkg"])).collect(),
-            )
-        })
-        .collect();
-    let names: BTreeMap<String, String> =
-        list(&metadata["packages"]).iter().map(|package| (text(&package["id"]), text(&package["name"]))).collect();
-    let product = |id: &String| names.get(id).is_some_and(|name| name == "fieldkit");
-    let mut waiting: Vec<String> = nodes.keys().filter(|id| product(id)).cloned().collect();
-    let mut reached = BTreeSet::new();
-    while let Some(id) = waiting.pop() {
-        if reached.insert(id.clone()) {
-            waiting.extend(nodes.get(&id).cloned().unwrap_or_default());
-        }
-    }
-    reached.iter().filter_map(|id| names.get(id)).cloned().collect()
+/// Crates that are linked into the program or run to build it. `cargo metadata` names optional crates that no feature
+/// turns on, so bans ask `cargo tree`, which knows what is compiled.
+fn product() -> BTreeSet<String> {
+    let mut cargo = std::process::Command::new(env!("CARGO"));
+    let what = ["tree", "--locked", "-p", "fieldkit", "-e", "normal,build", "--target", TARGET];
+    cargo.args(what).args(["--prefix", "none", "--format", "{p}"]).current_dir(root());
+    let output = cargo.output().expect("cargo runs its own tests");
+    assert!(output.status.success(), "cargo tree: {}", String::from_utf8_lossy(&output.stderr));
+    let lines = String::from_utf8_lossy(&output.stdout).into_owned();
+    lines.lines().filter_map(|line| line.split(' ').next()).map(str::to_owned).collect()
 }
 
 #[test]
@@ -150,7 +135,7 @@ fn licences_are_allowed_and_bans_are_kept() {
     let file = std::fs::read_to_string(root().join(".cargo/deny.toml")).expect("the rules stand in .cargo/deny.toml");
     let mut rules = rules(&file);
     let compiled = compiled();
-    let product = without_tests(&compiled);
+    let product = product();
     assert!(product.contains("blake3"), "the product's crates are listed");
     rules.deny.retain(|name, _| product.contains(name));
     crate::expect_none(faults(&packages(&compiled), &rules));

@@ -2,7 +2,7 @@
 //!
 //! Promises: each value has exactly one byte form, and only that form decodes; decoding never panics and never
 //! allocates more than the input is long. Integers are LEB128 varints of minimal length (signed ones zigzag), byte
-//! strings and lists carry their length, fields stand in the order of declaration.
+//! strings and lists carry their length, a byte is itself, fields stand in the order of declaration.
 //! Absent on purpose: floats, maps inside ops, skipping of unknown fields (unknown *kinds* are kept whole instead).
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -140,7 +140,17 @@ macro_rules! unsigned {
         }
     )*};
 }
-unsigned!(u8, u16, u32, u64);
+unsigned!(u16, u32, u64);
+
+/// One byte as it is, so that a list of bytes is a byte string; as a varint each byte from 128 up would take two.
+impl Canonical for u8 {
+    fn write(&self, out: &mut Vec<u8>) {
+        out.push(*self);
+    }
+    fn read(input: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        input.take(1).map(|byte| byte[0])
+    }
+}
 
 impl Canonical for i64 {
     fn write(&self, out: &mut Vec<u8>) {
@@ -362,7 +372,16 @@ mod tests {
         }
         assert_eq!(u64::from_bytes(&[0x80, 0x00]), Err(DecodeError::Number));
         assert_eq!(u64::from_bytes(&[0xff; 10]), Err(DecodeError::Number));
-        assert_eq!(u8::from_bytes(&[0x80, 0x02]), Err(DecodeError::Number));
+        assert_eq!(u16::from_bytes(&[0x80, 0x80, 0x04]), Err(DecodeError::Number));
+    }
+
+    #[test]
+    fn a_list_of_bytes_is_a_byte_string() {
+        let bytes = vec![0u8, 127, 128, 255];
+        let mut string = Vec::new();
+        put_bytes(&mut string, &bytes);
+        assert_eq!(bytes.to_bytes(), string);
+        assert_eq!(Vec::<u8>::from_bytes(&string), Ok(bytes));
     }
 
     #[test]
