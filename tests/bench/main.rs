@@ -3,7 +3,9 @@
 //! `build KIT N DIR` makes an offline replica with the first N orders; `w1 DIR TILLS SECS` sells from N tills in a
 //! closed loop through the product's command path. Orders come from `$ORDERS/KIT.jsonl` where that is set, else from a
 //! seeded generator of the same shape (3 lines, Zipf-like SKUs). Each ends with one JSON line.
-//! `million DIR N` builds N orders and then measures the start: open to first sale, and resident memory.
+//! `raw DIR TILLS SECS` is the yardstick of `w1` (see `raw.rs`); `million DIR N` builds N orders and then measures the start: open to first sale, and resident memory.
+
+mod raw;
 
 use fieldkit::kit::{Running, Settings, Stall};
 use fieldkit_core::body::{Limit, Source};
@@ -29,9 +31,10 @@ fn main() {
     match words.as_slice() {
         ["build", kit, n, dir] => build(number(kit), number(n), Path::new(dir)),
         ["w1", dir, tills, secs] => w1(Path::new(dir), number(tills), secs.parse().unwrap_or(3.0)),
+        ["raw", dir, tills, secs] => raw::run(Path::new(dir), number(tills), secs.parse().unwrap_or(3.0)),
         ["million", dir, n] => million(Path::new(dir), number(n)),
         _ => {
-            eprintln!("usage: fieldkit-bench build KIT N DIR | w1 DIR TILLS SECS | million DIR N");
+            eprintln!("usage: fieldkit-bench build KIT N DIR | w1 DIR TILLS SECS | raw DIR TILLS SECS | million DIR N");
             std::process::exit(2);
         }
     }
@@ -193,7 +196,7 @@ fn w1(dir: &Path, tills: usize, secs: f64) {
     let orders: Vec<Vec<Sale>> = (0..tills).map(|till| sales(till + 1, 20_000)).collect();
     let groups = running.groups();
     let begun = Instant::now();
-    let mut latencies: Vec<f64> = std::thread::scope(|threads| {
+    let latencies: Vec<f64> = std::thread::scope(|threads| {
         let sell = |(till, orders): (usize, &Vec<Sale>)| {
             let (desk, stop) = (running.desk.clone(), &stop);
             let orders: Vec<Command> = orders.iter().map(command).collect();
@@ -218,13 +221,18 @@ fn w1(dir: &Path, tills: usize, secs: f64) {
     let wall = begun.elapsed().as_secs_f64();
     let groups = running.groups() - groups;
     running.stop();
+    let batch = round(latencies.len() as f64 / groups.max(1) as f64);
+    summary(mode(), tills, wall, latencies, batch);
+}
+
+/// One line of figures: sales a second, latencies in milliseconds, sales per commit.
+fn summary(mode: &str, tills: usize, wall: f64, mut latencies: Vec<f64>, batch: f64) {
     latencies.sort_by(f64::total_cmp);
     let at = |part: f64| latencies.get(((latencies.len().max(1) - 1) as f64 * part) as usize).copied().unwrap_or(0.0);
     println!(
         "{}",
-        json!({"w": "W1", "mode": mode(), "tills": tills, "sales_per_s": (latencies.len() as f64 / wall).round(),
-               "p50_ms": round(at(0.5)), "p99_ms": round(at(0.99)), "max_ms": round(at(1.0)),
-               "batch": round(latencies.len() as f64 / groups.max(1) as f64)})
+        json!({"w": "W1", "mode": mode, "tills": tills, "sales_per_s": (latencies.len() as f64 / wall).round(),
+               "p50_ms": round(at(0.5)), "p99_ms": round(at(0.99)), "max_ms": round(at(1.0)), "batch": batch})
     );
 }
 

@@ -166,7 +166,10 @@ impl Store {
         let mode = if report.full { Mode::Full } else { Mode::Whole };
         let sealer = Sealer::start(&started.journal, started.place.join(place::SEGMENTS))?;
         failpoint::hit("start.before_ready");
-        Ok((Store { place: started.place, grown: false, journal: started.journal, link, ballast, sealer, mode }, report))
+        Ok((
+            Store { place: started.place, grown: false, journal: started.journal, link, ballast, sealer, mode },
+            report,
+        ))
     }
 
     /// Safe mode: opens the box alone. Ops come from it, into memory, and go to it; the journal is only read, for ops of
