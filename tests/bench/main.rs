@@ -5,6 +5,8 @@
 //! seeded generator of the same shape (3 lines, Zipf-like SKUs). Each ends with one JSON line.
 //! `million DIR N` builds N orders and then measures the start: open to first sale, and resident memory.
 
+#![expect(clippy::float_arithmetic, reason = "figures for people are fractions; money is not among them")]
+
 use fieldkit::kit::{Running, Settings, Stall};
 use fieldkit_core::body::{Limit, Source};
 use fieldkit_core::decide::{Command, ImportRow, LineRequest, OrderRequest, TenderRequest};
@@ -181,7 +183,10 @@ fn build(kit: usize, count: usize, dir: &Path) {
     let running = stall(dir);
     fill(&running.desk, &sales(kit, count), 0);
     running.stop();
-    println!("{}", json!({"role": "build", "wall_s": begun.elapsed().as_secs_f64(), "orders": count, "disk": disk(dir)}));
+    println!(
+        "{}",
+        json!({"role": "build", "wall_s": begun.elapsed().as_secs_f64(), "orders": count, "disk": disk(dir)})
+    );
 }
 
 fn w1(dir: &Path, tills: usize, secs: f64) {
@@ -259,5 +264,7 @@ fn round(value: f64) -> f64 {
 
 fn disk(dir: &Path) -> u64 {
     let entries = std::fs::read_dir(dir).into_iter().flatten().flatten();
-    entries.map(|entry| entry.metadata().map_or(0, |found| if found.is_dir() { disk(&entry.path()) } else { found.len() })).sum()
+    entries
+        .map(|entry| entry.metadata().map_or(0, |found| if found.is_dir() { disk(&entry.path()) } else { found.len() }))
+        .sum()
 }

@@ -122,7 +122,11 @@ fn admitted() -> ReplicaAdmitted {
 fn bodies() -> Vec<Body> {
     let refund = RefundLine { line: 1, quantity: 2, amount: 2801, tax: 447 };
     vec![
-        Body::StreamOpened(StreamOpened { replica: replica(), space: Space::Training(id(6)), follows: Some(replica()) }),
+        Body::StreamOpened(StreamOpened {
+            replica: replica(),
+            space: Space::Training(id(6)),
+            follows: Some(replica()),
+        }),
         Body::OrganisationFounded(OrganisationFounded { name: text("Quay"), key: [9; 32] }),
         Body::ReplicaAdmitted(admitted()),
         Body::PersonAdded(PersonAdded { commitment: Hash([4; 32]) }),
