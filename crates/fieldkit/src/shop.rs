@@ -525,6 +525,7 @@ impl Shop {
     }
 
     fn idle(&mut self) {
+        self.standing.idle();
         if !self.pace.waiting.is_empty() {
             self.hand_over();
         }
