@@ -28,7 +28,7 @@ class Kit:
         self.log = f"{data}.log"
 
     def run(self, *args, wanted=0, **options):
-        done = subprocess.run([self.program, "--data", self.data, *args], capture_output=True, text=True, timeout=60, **options)
+        done = subprocess.run([self.program, "--data", self.data, *args], capture_output=True, text=True, timeout=60, stdin=subprocess.DEVNULL, **options)
         assert wanted is None or done.returncode == wanted, f"{args}: exit {done.returncode}\n{done.stdout}{done.stderr}"
         return done
 
