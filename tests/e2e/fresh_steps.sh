@@ -14,7 +14,7 @@ with_fixes() {
         grep '^  fix: .*apt-get install' "$log" >"$log.fixes" || { tail -20 "$log"; return 1; }
         while read -r _ fix; do
             echo "   it says: $fix"
-            bash -c "${fix/apt-get install/apt-get update -qq && ${fix%%apt-get*}apt-get install -qq}" >/dev/null 2>&1 </dev/null
+            bash -c "${fix%%apt-get*}apt-get update -qq && $fix" >"$log.done" 2>&1 </dev/null || { tail -5 "$log.done"; return 1; }
         done <"$log.fixes"
     done
     tail -20 "$log"
