@@ -5,7 +5,11 @@
 //! seeded generator of the same shape (3 lines, Zipf-like SKUs). Each ends with one JSON line.
 //! `raw DIR TILLS SECS` is the yardstick of `w1` (see `raw.rs`); `million DIR N` builds N orders and then measures the start: open to first sale, and resident memory.
 
+#![expect(clippy::float_arithmetic, reason = "figures for people; no money is counted here")]
+
 mod raw;
+
+#![expect(clippy::float_arithmetic, reason = "figures for people are fractions; money is not among them")]
 
 use fieldkit::kit::{Running, Settings, Stall};
 use fieldkit_core::body::{Limit, Source};

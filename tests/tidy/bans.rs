@@ -70,7 +70,7 @@ fn names(line: &str, word: &str) -> bool {
     let ends = whole[whole.len() - 1].is_ascii_alphanumeric();
     line.match_indices(word).any(|(at, _)| {
         let before = at.checked_sub(1).and_then(|before| bytes.get(before));
-        !(begins && part(before)) && !(ends && part(bytes.get(at + word.len())))
+        !(begins && part(before) || ends && part(bytes.get(at + word.len())))
     })
 }
 

@@ -127,7 +127,8 @@ fn a_start_killed_at_any_step_of_a_repair_is_repaired_by_the_next() {
     let whole = tempfile::tempdir().expect("there is room");
     let (output, acknowledged) = run(whole.path(), None);
     assert!(output.status.success());
-    let spoil: [(&str, fn(&Path)); 4] = [
+    type Spoil = fn(&Path);
+    let spoil: [(&str, Spoil); 4] = [
         ("journal deleted", |home| fs::remove_file(home.join("data/journal.db")).expect("it was there")),
         ("box deleted", |home| fs::remove_file(home.join("stick.fkb")).expect("it was there")),
         ("box cut", |home| {
