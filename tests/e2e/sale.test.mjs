@@ -96,7 +96,7 @@ stall("change beyond the largest note is asked about once", async ({ kit, till }
   await till.page.getByText("more than the largest note").waitFor();
   await till.id("pay").click();
   assert.equal(kit.orders().length, 0, "a bounce is no answer");
-  await till.page.clock.runFor(900);
+  await till.settle(900);
   await till.pay();
   assert.equal(kit.orders()[0].change.minor, 499_500);
 });
