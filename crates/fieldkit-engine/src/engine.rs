@@ -238,6 +238,11 @@ impl Engine {
         }
     }
 
+    /// Whether `key` was answered in a turn that `state.db` may not hold yet.
+    pub fn remembers(&self, key: &Key) -> bool {
+        self.recent_keys.contains_key(key)
+    }
+
     /// The own stream of the newest event, the organisation's where there is none.
     pub fn newest_stream(&self) -> StreamId {
         let newest = self.ledger.events.iter().next_back();

@@ -11,7 +11,7 @@ use crate::pictures::Pictures;
 use crate::projector::{Past, Projector, Waiting};
 use crate::say;
 use crate::shop::{Pace, Shop};
-use crate::standing::{Standing, count_start};
+use crate::standing::{Standing, count_start, uncount_start};
 use anyhow::{Context, Result, bail};
 use axum::Router;
 use fieldkit_core::body::{Prices, Seller, TaxRate};
@@ -104,6 +104,9 @@ impl Running {
         let safe_mode = settings.watched && count_start(&settings.data);
         let options = settings.options()?;
         let opened = if safe_mode { Store::open_black_box_only(&options) } else { Store::open(&options) };
+        if settings.watched && matches!(opened, Err(StoreError::Locked { .. })) {
+            uncount_start(&settings.data);
+        }
         let (mut store, report) = opened.map_err(with_hint)?;
         if report.adopted > 0 || report.rebuilt > 0 {
             say::talk(&format!(

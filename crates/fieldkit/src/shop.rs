@@ -34,7 +34,7 @@ use tokio::sync::{broadcast, oneshot};
 pub const GROUP_MAX: usize = 512;
 /// Longest wait for more commands of a group.
 const GROUP_WAIT_US_MAX: u64 = 1_000;
-/// How often an idle loop looks after its storage.
+/// How often a loop looks after its storage, idle or not.
 const IDLE_MS: u64 = 200;
 /// Ops checked between two turns while a check runs.
 const CHECK_OPS: u64 = 256;
@@ -76,6 +76,8 @@ pub struct Pace {
     /// Smoothed time of a sync, in microseconds.
     sync_us: u64,
     commits: u32,
+    /// When the storage was looked after last.
+    looked_after: Instant,
     snapshot_row: u64,
     checking: Option<Checking>,
     waiting: Waiting,
@@ -98,6 +100,7 @@ impl Pace {
             expected: 0,
             sync_us: 0,
             commits: 0,
+            looked_after: Instant::now(),
             snapshot_row: 0,
             checking: None,
             waiting: Waiting::default(),
@@ -186,8 +189,9 @@ impl Shop {
         }
         let next = asks.try_recv().ok();
         self.pace.expected = taken + usize::from(next.is_some());
-        if self.pace.commits >= SPACE_COMMITS {
-            self.pace.commits = 0;
+        // Questions that never pause must not keep the kit from seeing that the disk has room again.
+        let due = self.pace.looked_after.elapsed() >= Duration::from_millis(IDLE_MS);
+        if due || self.pace.commits >= SPACE_COMMITS {
             self.look_after();
         }
         next
@@ -196,7 +200,7 @@ impl Shop {
     fn take(&mut self, ask: Ask, looks: &mut Vec<Ask>, taken: &mut usize) {
         match ask {
             Ask::Give { command, event, key, reply } => {
-                if let Some(failure) = self.unable(&command) {
+                if let Some(failure) = self.unable(&command).filter(|_| !self.answered_before(&key)) {
                     let durability = self.standing.durability;
                     // The asker may be gone; then nobody needs the answer.
                     let _ = reply.send(Given { result: Err(failure), repeated: false, durability });
@@ -207,6 +211,12 @@ impl Shop {
             }
             other => looks.push(other),
         }
+    }
+
+    /// Whether the answer stands already: a repeat writes nothing, so a full disk is no reason to withhold it.
+    fn answered_before(&self, key: &CommandKey) -> bool {
+        let known = || self.state.command(&key.key).unwrap_or_else(|error| fatal("the state cannot be read", &error));
+        self.engine.remembers(&key.key) || known().is_some()
     }
 
     /// Why nothing can be written now, if so.
@@ -525,6 +535,7 @@ impl Shop {
     }
 
     fn idle(&mut self) {
+        self.standing.idle();
         if !self.pace.waiting.is_empty() {
             self.hand_over();
         }
@@ -536,6 +547,7 @@ impl Shop {
 
     /// Looks after the storage: the box's gaps, a checkpoint, a segment, free space.
     fn look_after(&mut self) {
+        (self.pace.looked_after, self.pace.commits) = (Instant::now(), 0);
         match self.store.maintain() {
             Ok(done) => {
                 let durability = self.standing.durability;

@@ -12,7 +12,7 @@ use fieldkit_http::desk::{Durability, Notice};
 use fieldkit_sqlite::space::Level;
 use fieldkit_sqlite::{BoxState, StartReport, Store};
 use std::path::{Path, PathBuf};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// No clock is believed that reads earlier than this build's month: 2026-11-01 UTC.
 const BUILD_FLOOR_MS: u64 = 1_793_491_200_000;
@@ -24,6 +24,8 @@ const EVENT_FILE: &str = "event";
 const STARTS_FILE: &str = "starts";
 /// So many fast failures in a row lead to safe mode.
 pub const FAST_FAILURES_MAX: u32 = 3;
+/// An end after this long without a sale is a power cut, not a fast failure.
+const FAST_FAILURE_S_MAX: u64 = 5;
 
 /// How the kit stands.
 pub struct Standing {
@@ -42,7 +44,7 @@ pub struct Standing {
     own_medium: bool,
     level: Level,
     lists_old: bool,
-    starts: Option<PathBuf>,
+    starts: Option<(PathBuf, Instant)>,
 }
 
 impl Standing {
@@ -59,7 +61,7 @@ impl Standing {
             own_medium: store.box_on_own_medium(),
             level: Level::Ok,
             lists_old: false,
-            starts: up.then(|| data.join(STARTS_FILE)),
+            starts: up.then(|| (data.join(STARTS_FILE), Instant::now())),
         };
         if standing.own_medium && standing.box_state == BoxState::Whole {
             standing.durability = Durability::OnTwoDevices;
@@ -175,8 +177,16 @@ impl Standing {
 
     /// The kit serves: the count of failed starts ends.
     pub fn started(&mut self) {
-        if let Some(path) = self.starts.take() {
+        if let Some((path, _)) = self.starts.take() {
             remove_quietly(&path);
+        }
+    }
+
+    /// Nothing happens: a start that has lasted this long did not fail, though nobody bought anything.
+    pub fn idle(&mut self) {
+        let lasted = |(_, begun): &(PathBuf, Instant)| begun.elapsed() >= Duration::from_secs(FAST_FAILURE_S_MAX);
+        if self.starts.as_ref().is_some_and(lasted) {
+            self.started();
         }
     }
 
@@ -244,6 +254,20 @@ pub fn count_start(data: &Path) -> bool {
         tracing::warn!("starts cannot be counted: {error}");
     }
     failed >= FAST_FAILURES_MAX
+}
+
+/// Takes a start back that was none: another daemon holds the directory.
+pub fn uncount_start(data: &Path) {
+    let path = data.join(STARTS_FILE);
+    let counted: u32 = std::fs::read_to_string(&path).ok().and_then(|text| text.trim().parse().ok()).unwrap_or(0);
+    match counted.saturating_sub(1) {
+        0 => remove_quietly(&path),
+        before => {
+            if let Err(error) = std::fs::write(&path, format!("{before}\n")) {
+                tracing::warn!("starts cannot be counted: {error}");
+            }
+        }
+    }
 }
 
 fn chosen(data: &Path, ledger: &Ledger) -> Option<OpId> {

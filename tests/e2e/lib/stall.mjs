@@ -1,0 +1,46 @@
+// One test: a kit that runs, a till that is open, and the end that every test has.
+// Promises: at the end the page agrees with the command line, the page is clean, the daemon stops with exit code 0
+// while the page is still open, and `verify` finds every chain and head whole. The data of a failed test stay.
+import { after, test } from "node:test";
+import { Kit } from "./kit.mjs";
+import { closeBrowser, newContext, Till } from "./till.mjs";
+
+export const GOODS = [
+  ["MUG", "--name", "Enamel Mug", "--price", "12.50", "--count", "20"],
+  ["TEE-M", "--name", "Market Tee", "--price", "25.00", "--count", "8"],
+  ["PIN", "--name", "Star Pin", "--price", "5.00", "--count", "1"],
+];
+
+export function stall(name, options, body) {
+  if (typeof options === "function") return stall(name, {}, options);
+  test(name, { timeout: options.timeout_ms ?? 60_000 }, async () => {
+    const kit = await Kit.found(options.items ?? GOODS, options.kit);
+    const context = await newContext(options.context);
+    const tills = [];
+    const open = async (how) => {
+      const till = await Till.open(context, kit, how);
+      tills.push(till);
+      return till;
+    };
+    try {
+      await kit.start();
+      const till = await open();
+      await body({ kit, till, context, open });
+      if (options.agrees !== false) await till.agrees();
+      for (const each of tills) each.clean();
+      await kit.stop();
+      kit.verified();
+    } catch (error) {
+      const page = tills[0]?.page;
+      await page?.screenshot({ path: `${kit.data}.png` }).catch(() => {});
+      console.error(`what failed is kept in ${kit.data}; faults: ${JSON.stringify(tills.flatMap((each) => each.faults))}\n${kit.log}`);
+      throw error;
+    } finally {
+      await context.close();
+      await kit.kill();
+    }
+    kit.remove();
+  });
+}
+
+after(closeBrowser);
