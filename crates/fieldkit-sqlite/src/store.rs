@@ -304,10 +304,14 @@ impl Store {
         }
         let mut more = self.link.maintain(&self.journal)?;
         if !self.grown {
-            // Worth it for a kit that stays open, not for one command: so it is done in the first quiet moment.
+            // Worth it for a kit that stays open, not for one command: so it is done in the first quiet moment. Where
+            // space is short, it belongs to sales.
             self.grown = true;
-            self.journal.grow_wal()?;
-        } else if self.journal.wants_checkpoint()? {
+            if self.space()?.level == Level::Ok {
+                self.journal.grow_wal()?;
+            }
+        }
+        if self.journal.wants_checkpoint()? {
             match self.checkpoint() {
                 // The log holds everything and goes on growing while there is room; the space report says the rest.
                 Err(StoreError::NoSpace { path }) => {
