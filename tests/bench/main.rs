@@ -9,8 +9,6 @@
 
 mod raw;
 
-#![expect(clippy::float_arithmetic, reason = "figures for people are fractions; money is not among them")]
-
 use fieldkit::kit::{Running, Settings, Stall};
 use fieldkit_core::body::{Limit, Source};
 use fieldkit_core::decide::{Command, ImportRow, LineRequest, OrderRequest, TenderRequest};

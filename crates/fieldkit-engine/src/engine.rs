@@ -369,9 +369,6 @@ impl Engine {
             self.recent_keys.insert(key.key.clone(), recent);
             self.projection.commands.push((key.key.clone(), known));
         }
-        let first = (op.id(), 0);
-        let last = (op.id(), u16::MAX);
-        self.projection.anomalies.extend(self.ledger.anomalies.range(first..=last).map(|(_, anomaly)| anomaly.clone()));
         let space = self.ledger.streams.get(&op.op.stream).and_then(|stream| stream.space.clone());
         let Some(event_id) = space.and_then(|space| space.event()) else {
             if let Ok(Body::EventOpened(_)) = Body::open(op.op.kind, &op.op.body) {

@@ -2,7 +2,6 @@
 
 use fieldkit_core::body::{Body, CatalogueImported};
 use fieldkit_core::id::{OpId, StreamId};
-use fieldkit_core::ledger::Anomaly;
 use fieldkit_core::op::{Head, Key, SealedOp};
 use fieldkit_core::order::Order;
 use fieldkit_core::refusal::Refusal;
@@ -31,8 +30,6 @@ pub struct Projection {
     pub items: Vec<(OpId, String)>,
     /// Events whose own row or drawers changed.
     pub events: Vec<OpId>,
-    /// Anomalies found.
-    pub anomalies: Vec<Anomaly>,
 }
 
 /// A command key seen before.

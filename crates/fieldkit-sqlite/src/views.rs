@@ -180,7 +180,7 @@ pub struct ViewBatch<'a> {
     pub drawers: &'a [DrawerRow],
     /// Events that changed.
     pub events: &'a [EventRow],
-    /// Anomalies that are new.
+    /// All anomalies there are; settled ones disappear.
     pub anomalies: &'a [Anomaly],
 }
 
@@ -263,6 +263,7 @@ impl ViewsWriter {
         for event in batch.events {
             put_event(&transaction, event)?;
         }
+        transaction.prepare_cached("DELETE FROM anomalies")?.execute([])?;
         for anomaly in batch.anomalies {
             transaction.prepare_cached("INSERT OR REPLACE INTO anomalies VALUES (?1, ?2, ?3)")?.execute(params![
                 anomaly.op.text(),

@@ -44,7 +44,7 @@ pub struct Rows {
     pub drawers: BTreeMap<(OpId, StreamId), DrawerRow>,
     /// Events.
     pub events: BTreeMap<OpId, EventRow>,
-    /// New anomalies.
+    /// All anomalies there are: settled ones disappear.
     pub anomalies: Vec<Anomaly>,
     /// The ledger's bytes, now and then.
     pub snapshot: Option<Vec<u8>>,
@@ -58,7 +58,6 @@ pub struct Waiting {
     commands: Vec<AnsweredCommand>,
     items: BTreeSet<(OpId, String)>,
     events: BTreeSet<OpId>,
-    anomalies: Vec<Anomaly>,
 }
 
 impl Waiting {
@@ -89,7 +88,6 @@ impl Waiting {
         self.commands.extend(projection.commands.into_iter().map(answered));
         self.items.extend(projection.items);
         self.events.extend(projection.events);
-        self.anomalies.extend(projection.anomalies);
     }
 
     /// The rows, as the ledger has them now.
@@ -107,7 +105,7 @@ impl Waiting {
             let drawers = event.drawers.keys().filter_map(|stream| DrawerRow::of(id, event, *stream));
             rows.drawers.extend(drawers.map(|drawer| ((id, drawer.stream), drawer)));
         }
-        rows.anomalies = self.anomalies;
+        rows.anomalies = ledger.anomalies.values().cloned().collect();
         rows
     }
 }
@@ -124,7 +122,7 @@ impl Rows {
         self.items.extend(later.items);
         self.drawers.extend(later.drawers);
         self.events.extend(later.events);
-        self.anomalies.extend(later.anomalies);
+        self.anomalies = later.anomalies;
         self.snapshot = later.snapshot.or(self.snapshot.take());
     }
 

@@ -17,6 +17,7 @@ const OPERATIONS: &[&str] = &[
     "get /images/{hash}",
     "patch /api/v1/items/{sku}",
     "post /api/v1/catalog/import",
+    "get /api/v1/keys",
     "post /api/v1/drawer/count",
     "post /api/v1/drawer/move",
     "post /api/v1/drawer/open",
