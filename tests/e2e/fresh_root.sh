@@ -10,6 +10,7 @@ bind() { # FROM, TO below the root; read-only
     mount --bind "$1" "$root$2"
     mount -o remount,ro,bind "$root$2"
 }
+mount --bind "$root" "$root"
 mount -t proc proc "$root/proc"
 mount --rbind /dev "$root/dev"
 mount -t tmpfs tmpfs "$root/tmp"
@@ -51,4 +52,12 @@ cp "$(dirname "$0")/fresh_steps.sh" "$root/opt/steps.sh"
 within=(env -i "HOME=$dir" "USER=$person" TERM=dumb LANG=C.UTF-8 RUSTUP_HOME=/opt/rustup "CARGO_HOME=$dir/.cargo"
     "PATH=/opt/cargo/bin:/opt/node/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin" "${outside[@]}")
 spec=$([ "$person" = user ] && echo seller:seller || echo root:root)
-chroot --userspec="$spec" --groups="" "$root" "${within[@]}" bash /opt/steps.sh "$tests"
+# The bare root becomes the root of this namespace, not only of a process: a chroot may make no namespaces of its own,
+# and scripts/offline-sales makes one.
+cd "$root"
+mkdir -p old
+pivot_root . old
+cd /
+umount -l /old
+rmdir /old
+chroot --userspec="$spec" --groups="" / "${within[@]}" bash /opt/steps.sh "$tests"
