@@ -1,6 +1,6 @@
 //! The command line: every command, its options, its help with examples.
 //!
-//! Promises: names and options of the contract in `docs/reference/cli.md` stay; data goes to stdout, talk to stderr.
+//! Promises: names and options stay, or change with a decision record; data goes to stdout, talk to stderr.
 //! Absent on purpose: what commands do (`commands`).
 
 use clap::{Args, Parser, Subcommand, ValueEnum};

@@ -108,7 +108,7 @@ impl Running {
             uncount_start(&settings.data);
         }
         let (mut store, report) = opened.map_err(with_hint)?;
-        if report.adopted > 0 || report.rebuilt > 0 {
+        if !safe_mode && (report.adopted > 0 || report.rebuilt > 0) {
             say::talk(&format!(
                 "the journal was behind its black box: {} entries were taken over; nothing is lost",
                 report.adopted.max(report.rebuilt)

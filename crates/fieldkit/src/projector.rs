@@ -13,13 +13,15 @@ use fieldkit_sqlite::views::{DrawerRow, EventRow, ItemRow, OrderRow, ViewBatch, 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 /// Most jobs that wait. Few, because each holds thousands of orders: tills wait rather than memory grows.
 pub const JOBS_MAX: usize = 2;
 
+/// How often rows that could not be written are tried again.
+const RETRY_MS: u64 = 1_000;
 /// Orders that wait before rows are written.
 const WAITING_ORDERS_MAX: usize = 2_048;
 /// How long a changed row waits before it is written, where nobody asks.
@@ -127,7 +129,7 @@ impl Rows {
     }
 
     /// Writes everything: state first, then views.
-    pub fn write(self, state: &mut StateWriter, views: &mut ViewsWriter) -> Result<(), StoreError> {
+    pub fn write(&self, state: &mut StateWriter, views: &mut ViewsWriter) -> Result<(), StoreError> {
         let orders: Vec<Order> = self.orders.values().map(|(_, order)| order.clone()).collect();
         state.put(state::Projection {
             row: self.row,
@@ -142,9 +144,9 @@ impl Rows {
             row: self.row,
             row_hash: self.row_hash,
             orders: &orders,
-            items: &self.items.into_values().collect::<Vec<_>>(),
-            drawers: &self.drawers.into_values().collect::<Vec<_>>(),
-            events: &self.events.into_values().collect::<Vec<_>>(),
+            items: &self.items.values().cloned().collect::<Vec<_>>(),
+            drawers: &self.drawers.values().cloned().collect::<Vec<_>>(),
+            events: &self.events.values().cloned().collect::<Vec<_>>(),
             anomalies: &self.anomalies,
         })
     }
@@ -172,7 +174,7 @@ pub struct Projector {
     pub jobs: SyncSender<Job>,
     /// The newest turn that state and views hold.
     pub projected: Arc<AtomicU64>,
-    /// Set once state or views could not be written.
+    /// Set while state or views cannot be written.
     pub failed: Arc<AtomicBool>,
     thread: JoinHandle<()>,
 }
@@ -183,7 +185,8 @@ impl Projector {
         let (jobs, receiver) = sync_channel(JOBS_MAX);
         let projected = Arc::new(AtomicU64::new(0));
         let failed = Arc::new(AtomicBool::new(false));
-        let worker = Worker { state, views, past, projected: projected.clone(), failed: failed.clone() };
+        let worker =
+            Worker { state, views, past, projected: projected.clone(), failed: failed.clone(), unwritten: None };
         let thread = std::thread::Builder::new().name("projector".into()).spawn(move || worker.run(&receiver))?;
         Ok(Projector { jobs, projected, failed, thread })
     }
@@ -203,44 +206,67 @@ struct Worker {
     past: Past,
     projected: Arc<AtomicU64>,
     failed: Arc<AtomicBool>,
+    /// Rows that could not be written yet: a full disk may have room again.
+    unwritten: Option<Box<Rows>>,
 }
 
 impl Worker {
     fn run(mut self, jobs: &Receiver<Job>) {
-        while let Ok(job) = jobs.recv() {
-            let mut waiting: Option<Box<Rows>> = None;
-            let mut next = Some(job);
-            while let Some(job) = next.take() {
-                match job {
-                    Job::Write(rows) => match &mut waiting {
-                        Some(known) => known.merge(*rows),
-                        None => waiting = Some(rows),
-                    },
-                    Job::Ask(ask) => {
-                        if let Some(rows) = waiting.take() {
-                            self.write(*rows);
-                        }
-                        ask(&mut self.past);
-                    }
-                }
-                next = jobs.try_recv().ok();
-            }
-            if let Some(rows) = waiting.take() {
-                self.write(*rows);
+        loop {
+            // Rows that could not be written are tried again, with or without newer ones.
+            let job = match &self.unwritten {
+                None => jobs.recv().map_err(|_| RecvTimeoutError::Disconnected),
+                Some(_) => jobs.recv_timeout(Duration::from_millis(RETRY_MS)),
+            };
+            match job {
+                Ok(job) => self.work(job, jobs),
+                Err(RecvTimeoutError::Timeout) => self.write(None),
+                Err(RecvTimeoutError::Disconnected) => return self.write(None),
             }
         }
     }
 
-    fn write(&mut self, rows: Rows) {
-        if self.failed.load(Ordering::Acquire) {
-            return;
+    /// Does a job and those that wait behind it; rows are written together.
+    fn work(&mut self, job: Job, jobs: &Receiver<Job>) {
+        let mut waiting: Option<Box<Rows>> = None;
+        let mut next = Some(job);
+        while let Some(job) = next.take() {
+            match job {
+                Job::Write(rows) => match &mut waiting {
+                    Some(known) => known.merge(*rows),
+                    None => waiting = Some(rows),
+                },
+                Job::Ask(ask) => {
+                    self.write(waiting.take());
+                    ask(&mut self.past);
+                }
+            }
+            next = jobs.try_recv().ok();
         }
-        let turn = rows.turn;
+        self.write(waiting);
+    }
+
+    fn write(&mut self, rows: Option<Box<Rows>>) {
+        let rows = match (self.unwritten.take(), rows) {
+            (Some(mut earlier), Some(rows)) => {
+                earlier.merge(*rows);
+                earlier
+            }
+            (earlier, rows) => match earlier.or(rows) {
+                Some(rows) => rows,
+                None => return,
+            },
+        };
         match rows.write(&mut self.state, &mut self.views) {
-            Ok(()) => self.projected.store(turn, Ordering::Release),
+            Ok(()) => {
+                self.projected.store(rows.turn, Ordering::Release);
+                self.failed.store(false, Ordering::Release);
+            }
             Err(error) => {
-                tracing::error!("state or views cannot be written: {error}; sales go on, lists may be old");
-                self.failed.store(true, Ordering::Release);
+                if !self.failed.swap(true, Ordering::AcqRel) {
+                    tracing::error!("state or views cannot be written: {error}; sales go on, lists may be old");
+                }
+                self.unwritten = Some(rows);
             }
         }
     }

@@ -83,7 +83,7 @@ impl Standing {
                 "Sell on; then copy the data directory away and run `fieldkit verify`.",
             );
         }
-        if report.adopted > 0 {
+        if report.adopted > 0 && !self.safe_mode {
             let text =
                 format!("The journal was behind its black box; {} entries were taken over from it.", report.adopted);
             say(

@@ -156,7 +156,10 @@ fn reason(of: &str, discount: i64, given: &str) -> Result<String, Refusal> {
     if discount == 0 {
         return Ok(String::new());
     }
-    text("the discount's reason", given, 1, 80).map_err(|_| Refusal::DiscountReason(format!("{of:?}")))
+    if given.trim().is_empty() {
+        return Err(Refusal::DiscountReason(format!("{of:?}")));
+    }
+    text("the discount's reason", given, 1, 80)
 }
 
 fn check_expected(request: &OrderRequest, total: i64, currency: Currency) -> Result<(), Refusal> {
