@@ -391,19 +391,6 @@ fn clamped(sum: i128) -> i64 {
     i64::try_from(sum).unwrap_or(if sum < 0 { i64::MIN } else { i64::MAX })
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn times_carry_the_offset_of_the_zone() {
-        let berlin: Tz = "Europe/Berlin".parse().expect("a zone");
-        assert_eq!(time(1_795_172_400_000, berlin), "2026-11-20T12:00:00.000+01:00");
-        assert_eq!(time(0, chrono_tz::UTC), "1970-01-01T00:00:00.000+00:00");
-        assert_eq!(day(20_777), "2026-11-20");
-    }
-}
-
 /// Public keys.
 pub fn keys(shelf: &Shelf<'_>) -> wire::Keys {
     let base64 = |bytes: &[u8]| data_encoding::BASE64URL_NOPAD.encode(bytes);
@@ -422,4 +409,17 @@ pub fn keys(shelf: &Shelf<'_>) -> wire::Keys {
     keys.sort_by_key(|key| !key.current);
     let organisation = shelf.ledger.organisation.as_ref().map(|(_, founded)| base64(&founded.key));
     wire::Keys { keys, organisation }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_carry_the_offset_of_the_zone() {
+        let berlin: Tz = "Europe/Berlin".parse().expect("a zone");
+        assert_eq!(time(1_795_172_400_000, berlin), "2026-11-20T12:00:00.000+01:00");
+        assert_eq!(time(0, chrono_tz::UTC), "1970-01-01T00:00:00.000+00:00");
+        assert_eq!(day(20_777), "2026-11-20");
+    }
 }
