@@ -8,6 +8,7 @@ import contextlib
 import fcntl
 import http.client
 import json
+import os
 import struct
 import subprocess
 import time
@@ -146,8 +147,9 @@ class Image:
 
     def pull_out(self):
         """The device is gone: each call fails from now on, what no sync pressed down is lost."""
-        with open(self.at) as directory:
-            fcntl.ioctl(directory, EXT4_SHUTDOWN, struct.pack("I", WITHOUT_LOG))
+        directory = os.open(self.at, os.O_RDONLY | os.O_DIRECTORY)
+        fcntl.ioctl(directory, EXT4_SHUTDOWN, struct.pack("I", WITHOUT_LOG))
+        os.close(directory)
 
     def unplug(self):
         subprocess.run(["umount", self.at], check=True)
