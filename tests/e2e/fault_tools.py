@@ -20,22 +20,30 @@ IMAGE_MIB = 256
 # ext4's own way to say that its device is gone; the kernel calls the same when a card is pulled.
 EXT4_SHUTDOWN, WITHOUT_LOG = 0x8004587D, 2
 GONE = (http.client.HTTPException, ConnectionError, TimeoutError)
-CART = json.dumps({"lines": [{"sku": "MUG", "quantity": 1}], "tenders": [{"kind": "cash", "amount": {"minor": 2000, "currency": "EUR"}}]})
 
 
-def sale(kit, key):
+def cart(lines):
+    """A cash sale of as many mugs, a line each."""
+    wanted = [{"sku": "MUG", "quantity": 1} for _ in range(lines)]
+    return json.dumps({"lines": wanted, "tenders": [{"kind": "cash", "amount": {"minor": 2000 * lines, "currency": "EUR"}}]})
+
+
+CART = cart(1)
+
+
+def sale(kit, key, body=CART):
     """Status, headers and body of a cash sale; status `None` where no answer came."""
     try:
-        return kit.ask("POST", "/api/v1/orders", CART, {"Content-Type": "application/json", "Idempotency-Key": key})
+        return kit.ask("POST", "/api/v1/orders", body, {"Content-Type": "application/json", "Idempotency-Key": key})
     except GONE as error:
         return None, {}, f"{type(error).__name__}: {error}"
 
 
-def sell(kit, key):
+def sell(kit, key, body=CART):
     """A sale that must succeed; returns its order's id."""
-    status, _, body = sale(kit, key)
-    assert status == 201, f"sale {key}: {status} {body}"
-    return body["order_id"]
+    status, _, answer = sale(kit, key, body)
+    assert status == 201, f"sale {key}: {status} {answer}"
+    return answer["order_id"]
 
 
 def ids(kit):

@@ -8,12 +8,14 @@ import threading
 from pathlib import Path
 
 from bad_storage import fill, within
-from fault_tools import dense, ended, ids, image, injected, now, said, sale, sell, settled, whole
+from fault_tools import CART, cart, dense, ended, ids, image, injected, now, said, sale, sell, settled, whole
 from kit import Kit
 
 PAGE = 4096
 STICK_KIB = 1200
 SALES_MAX = 1500
+# Many lines fill the stick with few sales.
+LONG_CART = cart(lines=40)
 SALE_S_MAX = 2
 BOX_DELAY_S = 3
 
@@ -90,12 +92,13 @@ def read_only_card(case):
             more, key = stops_selling(kit, "read-only")
             assert not more, f"{len(more)} sales were acknowledged on a read-only card"
             text = ended(kit)
-            listed = kit.run("orders", "--json", wanted=None)
+            verdict = kit.run("verify", wanted=None)
+            assert "panicked" not in verdict.stderr, verdict.stderr
         finally:
             kit.kill()
         card.repair()
         whole(kit, acknowledged, key, before)
-    return f"{text}; orders meanwhile: exit {listed.returncode}"
+    return f"{text}; `verify` meanwhile: {' '.join((verdict.stdout + verdict.stderr).split())[:160]}"
 
 
 def pulled_card(case):
@@ -179,9 +182,9 @@ def copied_while_selling(case):
     return f"copied between sales {at_begin} and {at_end} of {len(sold)}, {len(there)} orders in it; {notices['rolled_back']['text']}"
 
 
-def quick_sale(kit, key):
+def quick_sale(kit, key, cart=CART):
     begun = now()
-    order = sell(kit, key)
+    order = sell(kit, key, cart)
     took = now() - begun
     assert took < SALE_S_MAX, f"the sale took {took:.2f} s"
     return order, took
@@ -217,7 +220,7 @@ def full_stick(case):
             fill(stick)
             slowest, sold = 0, 0
             while kit.ask("GET", "/api/v1/status")[2]["durability"]["box"] == "healthy":
-                _, took = quick_sale(kit, f"full-{sold}")
+                _, took = quick_sale(kit, f"full-{sold}", LONG_CART)
                 slowest, sold = max(slowest, took), sold + 1
                 assert sold < SALES_MAX, "the stick never was full"
             is_behind(kit)
@@ -306,7 +309,7 @@ def foreign_stick(case):
         assert hashlib.sha256(box.read_bytes()).hexdigest() == before, "the stick of another kit was written to"
         assert [path.name for path in foreign.iterdir()] == ["black-box.fkb"], list(foreign.iterdir())
         # A kit without any history does not take it over either.
-        done = kit.run("--black-box", str(foreign), "--data", f"{kit.data}.new", "init", "--name", "New", wanted=1)
+        done = Kit(kit.program, f"{kit.data}.new").run("--black-box", str(foreign), "init", "--name", "New", wanted=1)
         assert "another kit" in done.stderr, done.stderr
         assert hashlib.sha256(box.read_bytes()).hexdigest() == before, "a refused kit wrote to it"
         kit.start("--black-box", str(own))
