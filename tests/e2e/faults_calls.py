@@ -118,7 +118,7 @@ def failed_read(case):
             elif status is None:
                 words.append(f"{names[0]}: {ended(kit)}")
             else:
-                assert status == 503 and body.get("code") and body.get("next_step"), f"{names[0]}: {status} {body}"
+                assert (status, body.get("code")) == (503, "not_readable") and body["next_step"], f"{names[0]}: {status} {body}"
                 words.append(f"{names[0]}: {status} {body['code']} ({body['detail']})")
             if kit.daemon is not None:
                 sell_key = f"read-{names[0]}"

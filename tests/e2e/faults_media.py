@@ -236,7 +236,7 @@ def full_stick(case):
             kit.stop()
         finally:
             kit.kill()
-        assert Path(kit.data, "black-box.behind").exists() is False
+        assert not (case.data / "box-behind").exists(), "the box is still marked as behind"
     finally:
         subprocess.run(["umount", stick], check=True)
     return f"full after {sold} sales, slowest sale {slowest * 1000:.0f} ms, healthy {caught:.1f} s after there was room"
