@@ -25,6 +25,8 @@ class Kit:
     def __init__(self, program, data, port=None):
         self.program, self.data, self.port = program, data, port or free_port()
         self.daemon = None
+        # What the daemon is started by, such as a tracer that leaves it its process id.
+        self.prefix = ()
         self.log = f"{data}.log"
 
     def run(self, *args, wanted=0, **options):
@@ -43,7 +45,7 @@ class Kit:
 
     def start(self, *options):
         log = open(self.log, "a")
-        command = [self.program, "--data", self.data, "up", "--listen", f"127.0.0.1:{self.port}", *options]
+        command = [*self.prefix, self.program, "--data", self.data, "up", "--listen", f"127.0.0.1:{self.port}", *options]
         self.daemon = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True)
         end = time.monotonic() + READY_S_MAX
         line = self.daemon.stdout.readline()

@@ -77,6 +77,7 @@ pub const CODES: &[(&str, u16, &str)] = &[
     ("receipt_too_long", 422, "The receipt does not fit into a QR code."),
     ("busy", 503, "The kit's queue is full; ask again after the seconds in `Retry-After`."),
     ("stopped", 503, "The kit has stopped or is stopping."),
+    ("not_readable", 503, "What was asked for could not be read from the kit's disk; nothing was asked to change."),
     ("too_slow", 504, "The kit did not answer a question in time; nothing was asked to change."),
     ("outcome_unknown", 504, "The kit did not answer a write in time; ask again with the same key."),
 ];
@@ -147,6 +148,13 @@ impl Problem {
     fn not_by_this(mut self) -> Self {
         self.touched = NOT_BY_THIS;
         self
+    }
+
+    /// A question whose answer could not be read; the kit lives, and its log says why.
+    pub fn not_readable() -> Self {
+        let detail = "The kit could not read this from its disk.";
+        let next = "Ask again; if this stays so, restart the kit: it checks everything first.";
+        Problem::new(StatusCode::SERVICE_UNAVAILABLE, "not_readable", detail, next).not_by_this()
     }
 
     /// A question that was not answered in time.

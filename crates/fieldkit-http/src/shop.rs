@@ -3,7 +3,7 @@
 //! Promises: every wait has a deadline; a write that was not answered is never called refused.
 //! Absent on purpose: retries. Whoever asks knows whether asking again is worth it.
 
-use crate::desk::{Ask, Closed, Desk, Given, OrderSelector, Shelf};
+use crate::desk::{Ask, Desk, Given, OrderSelector, Shelf};
 use crate::pages::Page;
 use crate::pictures::Pictures;
 use crate::problem::{Problem, REPLAYED};
@@ -94,7 +94,8 @@ impl Shop {
         self.desk.ask(ask(reply)).map_err(Problem::closed)?;
         match tokio::time::timeout(Duration::from_secs(seconds_max), answer).await {
             Ok(Ok(answer)) => Ok(answer),
-            Ok(Err(_)) => Err(Problem::closed(Closed::Ended)),
+            // An answer that was dropped: the kit has stopped, or lives and could not read what was asked for.
+            Ok(Err(_)) => Err(self.look(|_| ()).await.err().unwrap_or_else(Problem::not_readable)),
             Err(_) => Err(Problem::too_slow()),
         }
     }

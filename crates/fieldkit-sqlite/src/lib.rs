@@ -21,7 +21,7 @@ pub mod verify;
 pub mod views;
 
 pub use error::{Retry, StoreError};
-pub use place::{BlackBoxPlace, Options};
+pub use place::{BLACK_BOX, BlackBoxPlace, Options};
 pub use store::{Batch, BoxState, Commit, Copies, Maintenance, SignedHead, StartReport, Store};
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 
 /// The journal's file name.
 pub const JOURNAL: &str = "journal.db";
-/// The box's file name inside a data directory.
+/// The box's file name, in a data directory and on a stick.
 pub const BLACK_BOX: &str = "black-box.fkb";
 /// The file that stands while the box lacks acknowledged ops.
 pub const BEHIND: &str = "box-behind";

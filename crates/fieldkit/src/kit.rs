@@ -25,7 +25,7 @@ use fieldkit_http::Policy;
 use fieldkit_http::desk::{DESK_QUEUE_MAX, Desk};
 use fieldkit_sqlite::state::{StateReader, StateWriter};
 use fieldkit_sqlite::views::{ViewsReader, ViewsWriter};
-use fieldkit_sqlite::{Batch, BlackBoxPlace, Options, SignedHead, Store, StoreError};
+use fieldkit_sqlite::{BLACK_BOX, Batch, BlackBoxPlace, Options, SignedHead, Store, StoreError};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -71,7 +71,7 @@ impl Settings {
         let place = match self.black_box.as_deref().or(config.black_box.as_deref()) {
             None => BlackBoxPlace::InData,
             Some("off") => BlackBoxPlace::Off,
-            Some(dir) => BlackBoxPlace::At(PathBuf::from(dir)),
+            Some(dir) => BlackBoxPlace::At(Path::new(dir).join(BLACK_BOX)),
         };
         Ok(Options::new(&self.data, place))
     }
