@@ -43,7 +43,7 @@ pub enum Command {
     #[command(after_help = "Example:\n  fieldkit demo\n  fieldkit demo --listen 127.0.0.1:9000")]
     Demo(Demo),
     /// Make the organisation, this kit and a first event
-    #[command(after_help = "Example:\n  fieldkit init --name \"Corner Stall\" --currency EUR --tax 190000")]
+    #[command(after_help = "Example:\n  fieldkit init --name \"Corner Stall\" --currency EUR --tax 19%")]
     Init(Init),
     /// Open the till and serve until stopped
     #[command(after_help = "Example:\n  fieldkit up --listen 127.0.0.1:8080")]
@@ -151,7 +151,7 @@ pub struct EventSettings {
     /// Seller's tax number on receipts
     #[arg(long, default_value = "")]
     pub tax_id: String,
-    /// A tax rate, the default first: PPM or ID=PPM or ID=PPM=NAME (19 % is 190000)
+    /// A tax rate, the default first: 19% or ID=19% or ID=19%=NAME (or parts per million: 190000)
     #[arg(long = "tax", value_name = "RATE")]
     pub taxes: Vec<String>,
     /// Whether prices contain tax
@@ -190,7 +190,7 @@ pub struct Up {
 pub enum Event {
     /// Create an event; sales go to it from now on
     #[command(
-        after_help = "Example:\n  fieldkit event create --name \"Winter market\" --zone Europe/Berlin --tax standard=190000 --clone"
+        after_help = "Example:\n  fieldkit event create --name \"Winter market\" --zone Europe/Berlin --tax standard=19% --clone"
     )]
     Create {
         /// What it is called

@@ -124,6 +124,7 @@ impl Running {
         let (asks, receiver) = sync_channel(DESK_QUEUE_MAX);
         let (updates, _) = tokio::sync::broadcast::channel(UPDATES_MAX);
         let shop = Shop {
+            asks: receiver,
             engine: folded.engine,
             store,
             state: folded.state,
@@ -135,7 +136,7 @@ impl Running {
             actor,
             pace: Pace::new(folded.newest, groups.clone()),
         };
-        let thread = std::thread::Builder::new().name("shop".into()).spawn(move || shop.run(&receiver))?;
+        let thread = std::thread::Builder::new().name("shop".into()).spawn(move || shop.run())?;
         let pictures = Arc::new(Pictures::new(&settings.data));
         Ok(Running { desk: Desk { asks, updates }, pictures, replica, groups, thread })
     }

@@ -45,6 +45,8 @@ const SPACE_COMMITS: u32 = 64;
 
 /// The loop's own things.
 pub struct Shop {
+    /// What is asked.
+    pub asks: Receiver<Ask>,
     /// The brain.
     pub engine: Engine,
     /// The journal and its box.
@@ -73,6 +75,8 @@ pub struct Pace {
     replies: BTreeMap<Ticket, oneshot::Sender<Given>>,
     /// Commands that the next group can expect.
     expected: usize,
+    /// The first ask that arrived while a group was being synced.
+    early: Option<Ask>,
     /// Smoothed time of a sync, in microseconds.
     sync_us: u64,
     commits: u32,
@@ -98,6 +102,7 @@ impl Pace {
             ticket: 0,
             replies: BTreeMap::new(),
             expected: 0,
+            early: None,
             sync_us: 0,
             commits: 0,
             looked_after: Instant::now(),
@@ -135,20 +140,20 @@ impl From<StoreError> for Walk {
 
 impl Shop {
     /// Serves asks until the desk is gone, then puts everything away.
-    pub fn run(mut self, asks: &Receiver<Ask>) {
+    pub fn run(mut self) {
         let mut first = None;
         loop {
             let ask = match first.take() {
                 Some(ask) => Ok(ask),
-                None if self.pace.checking.is_some() => match asks.try_recv() {
+                None if self.pace.checking.is_some() => match self.asks.try_recv() {
                     Ok(ask) => Ok(ask),
                     Err(TryRecvError::Empty) => Err(RecvTimeoutError::Timeout),
                     Err(TryRecvError::Disconnected) => Err(RecvTimeoutError::Disconnected),
                 },
-                None => asks.recv_timeout(Duration::from_millis(IDLE_MS)),
+                None => self.asks.recv_timeout(Duration::from_millis(IDLE_MS)),
             };
             match ask {
-                Ok(ask) => first = self.group(ask, asks),
+                Ok(ask) => first = self.group(ask),
                 Err(RecvTimeoutError::Timeout) => self.idle(),
                 Err(RecvTimeoutError::Disconnected) => break,
             }
@@ -159,17 +164,17 @@ impl Shop {
 
     /// Takes the asks that wait, decides the commands among them as one turn, then answers the looks.
     /// Returns the first ask of the next group, where one arrived during the sync.
-    fn group(&mut self, first: Ask, asks: &Receiver<Ask>) -> Option<Ask> {
+    fn group(&mut self, first: Ask) -> Option<Ask> {
         let mut looks = Vec::new();
         let mut taken = 0;
         self.take(first, &mut looks, &mut taken);
         let patience = Duration::from_micros((self.pace.sync_us / 2).min(GROUP_WAIT_US_MAX));
         let begun = Instant::now();
         while taken < GROUP_MAX {
-            let ask = match asks.try_recv() {
+            let ask = match self.asks.try_recv() {
                 Ok(ask) => ask,
                 Err(_) if taken > 0 && taken < self.pace.expected => {
-                    match asks.recv_timeout(patience.saturating_sub(begun.elapsed())) {
+                    match self.asks.recv_timeout(patience.saturating_sub(begun.elapsed())) {
                         Ok(ask) => ask,
                         Err(_) => break,
                     }
@@ -187,7 +192,7 @@ impl Shop {
         if self.pace.waiting.is_ripe(self.pace.handed.elapsed()) {
             self.hand_over();
         }
-        let next = asks.try_recv().ok();
+        let next = self.pace.early.take();
         self.pace.expected = taken + usize::from(next.is_some());
         // Questions that never pause must not keep the kit from seeing that the disk has room again.
         let due = self.pace.looked_after.elapsed() >= Duration::from_millis(IDLE_MS);
@@ -318,6 +323,10 @@ impl Shop {
             Ok(commit) => {
                 let first = commit.row + 1 - turn.ops.len() as u64;
                 self.pace.placed = turn.ops.iter().zip(first..).map(|(op, row)| (op.id(), row)).collect();
+                // Whoever waits now was not among those who are answered next: the group to come can expect both.
+                if self.pace.early.is_none() {
+                    self.pace.early = self.asks.try_recv().ok();
+                }
                 self.pace.newest = (commit.row, turn.ops.last().map_or(self.pace.newest.1, |op| op.hash));
                 let took = u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX);
                 self.pace.sync_us = (self.pace.sync_us * 7 + took) / 8;
@@ -487,7 +496,8 @@ impl Shop {
         let (stream, position, verdict) = self.engine.judge(&sighting, |id| found.get(&id).copied());
         let own =
             self.engine.ledger().streams.get(&stream).is_some_and(|known| known.replica == Some(self.engine.replica()));
-        if own && matches!(verdict, Verdict::Ahead | Verdict::Contradicts) {
+        // A page knows what it saw; a person may have mistyped a slip, and is only told.
+        if own && who == "page" && matches!(verdict, Verdict::Ahead | Verdict::Contradicts) {
             let found = self.engine.ledger().head(&stream).seq;
             self.follow(RollbackNoticed { witness: who.to_owned(), stream, seen: position, found });
         }

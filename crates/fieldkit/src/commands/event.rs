@@ -54,12 +54,32 @@ async fn create(
         "tax_rates": rates.collect::<Vec<_>>(), "prices": new.prices.text(), "training": new.training,
     });
     if let Some(source) = clone {
-        let source = if source.is_empty() { say::text(&status, "event") } else { source };
-        body["clone_from"] = json!(source);
+        let events = given!(session.get("/api/v1/events").await?);
+        let events = events.as_array().cloned().unwrap_or_default();
+        let wanted = if source.is_empty() { say::text(&status, "event") } else { source };
+        // Without an open event the newest one is meant; the list begins with it.
+        let found = events.iter().find(|event| event["event_id"] == wanted.as_str());
+        let found = found.or_else(|| events.first().filter(|_| wanted.is_empty()));
+        body["clone_from"] = found.map_or_else(|| json!(wanted), |event| event["event_id"].clone());
+        if let Some(found) = found {
+            inherit(&mut body, found, &settings);
+        }
     }
     let key = key(&None)?;
     let event = given!(session.write(Method::POST, "/api/v1/events", &key, &body).await?);
     Ok(print(session, &event))
+}
+
+/// What was not said is as it was at the event that is cloned.
+fn inherit(body: &mut Value, from: &Value, settings: &EventSettings) {
+    let mut take = |name: &str, unsaid: bool| {
+        if unsaid {
+            body[name] = from[name].clone();
+        }
+    };
+    take("tax_rates", settings.taxes.is_empty());
+    take("zone", settings.zone.is_none());
+    take("seller", settings.seller.is_empty() && settings.address.is_empty() && settings.tax_id.is_empty());
 }
 
 async fn change(session: &Session, event: &str, verb: &str) -> Result<Exit> {
@@ -115,11 +135,24 @@ fn tax_rate(text: &str) -> Result<TaxRate> {
         [id, ppm, name] => (*id, *ppm, Some(*name)),
         _ => pair(text, "ID=PPM=NAME").map(|(id, ppm)| (id, ppm, None))?,
     };
-    let ppm: u32 = ppm.parse().map_err(|_| Usage(format!("{ppm:?} is no rate in parts per million")))?;
+    let ppm = rate_ppm(ppm)?;
     let percent = format!("{}.{:04}", ppm / 10_000, ppm % 10_000);
     let percent = percent.trim_end_matches('0').trim_end_matches('.');
     let name = name.map_or_else(|| format!("tax {percent} %"), str::to_owned);
     Ok(TaxRate { id: id.to_owned(), name, ppm })
+}
+
+/// `190000` parts per million, or `19%`. So few parts per million that a percentage was meant are refused.
+fn rate_ppm(text: &str) -> Result<u32> {
+    let wrong = || Usage(format!("{text:?} is no tax rate; write 19% or 190000 (parts per million)"));
+    let Some(percent) = text.strip_suffix('%') else {
+        let ppm: u32 = text.parse().map_err(|_| wrong())?;
+        return if ppm == 0 || ppm >= 1_000 { Ok(ppm) } else { Err(wrong().into()) };
+    };
+    let (whole, decimals) = percent.trim().split_once(['.', ',']).unwrap_or((percent.trim(), ""));
+    let digits = format!("{whole}{decimals:0<4}");
+    let ppm = if decimals.len() <= 4 { digits.parse().ok() } else { None };
+    ppm.filter(|ppm| *ppm <= 1_000_000).ok_or_else(|| wrong().into())
 }
 
 /// The machine's IANA zone, UTC where it cannot be told.
@@ -144,6 +177,9 @@ mod tests {
         let rate = tax_rate("standard=190000").expect("a rate");
         assert_eq!((rate.name.as_str(), rate.ppm), ("tax 19 %", 190_000));
         assert_eq!(tax_rate("75000").expect("a rate").name, "tax 7.5 %");
+        assert_eq!(tax_rate("19%").expect("a rate").ppm, 190_000);
+        assert_eq!(tax_rate("reduced=7.7%").expect("a rate").ppm, 77_000);
         assert!(tax_rate("a=b").is_err());
+        assert!(tax_rate("19").is_err(), "19 parts per million are nobody's tax");
     }
 }

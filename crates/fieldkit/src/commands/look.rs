@@ -23,9 +23,10 @@ pub async fn status(session: &Session, options: Status) -> Result<Exit> {
             say::line(match say::text(&verdict, "verdict").as_str() {
                 "agrees" => "the journal holds this receipt: nothing is missing up to it",
                 "ahead" | "contradicts" => {
-                    "this kit went back behind this receipt; it goes on as a new replica with a new receipt series"
+                    "the journal does not hold this receipt: check the mark; if it is typed right, this kit went back in \
+                     time, and sales after its last entry are missing here. Nothing was changed."
                 }
-                _ => "this kit has never written such a receipt",
+                _ => "this kit has not written such a receipt. Nothing was changed.",
             });
         }
         return Ok(Exit::Fine);

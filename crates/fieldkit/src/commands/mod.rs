@@ -24,7 +24,9 @@ pub async fn run(cli: Cli) -> Result<Exit> {
     let common = cli.common;
     match cli.command {
         Command::Completions { shell } => {
-            clap_complete::generate(shell, &mut Cli::command(), "fieldkit", &mut std::io::stdout());
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "fieldkit", &mut script);
+            say::line(String::from_utf8_lossy(&script).trim_end());
             Ok(Exit::Fine)
         }
         Command::Man { dir } => {
