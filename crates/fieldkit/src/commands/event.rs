@@ -1,6 +1,6 @@
 //! `event`.
 
-use super::{Session, Usage, given, key, pair, segment};
+use super::{Session, Usage, given, key, pair, percent_ppm, segment};
 use crate::cli::{Event, EventSettings, PricesArg};
 use crate::say::{self, Exit};
 use anyhow::{Context, Result};
@@ -149,10 +149,7 @@ fn rate_ppm(text: &str) -> Result<u32> {
         let ppm: u32 = text.parse().map_err(|_| wrong())?;
         return if ppm == 0 || ppm >= 1_000 { Ok(ppm) } else { Err(wrong().into()) };
     };
-    let (whole, decimals) = percent.trim().split_once(['.', ',']).unwrap_or((percent.trim(), ""));
-    let digits = format!("{whole}{decimals:0<4}");
-    let ppm = if decimals.len() <= 4 { digits.parse().ok() } else { None };
-    ppm.filter(|ppm| *ppm <= 1_000_000).ok_or_else(|| wrong().into())
+    percent_ppm(percent.trim()).ok_or_else(|| wrong().into())
 }
 
 /// The machine's IANA zone, UTC where it cannot be told.

@@ -178,6 +178,15 @@ pub fn amount(text: &str, currency: fieldkit_core::money::Currency) -> Result<i6
     })
 }
 
+/// A percentage without its sign, in parts per million: `12.5` is 125,000; `None` over 100 % or past four decimals.
+pub fn percent_ppm(text: &str) -> Option<u32> {
+    let (whole, decimals) = text.split_once(['.', ',']).unwrap_or((text, ""));
+    if decimals.len() > 4 {
+        return None;
+    }
+    format!("{whole}{decimals:0<4}").parse().ok().filter(|ppm| *ppm <= 1_000_000)
+}
+
 /// Wrong usage: nothing was sent.
 #[derive(Debug)]
 pub struct Usage(pub String);

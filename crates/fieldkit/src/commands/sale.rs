@@ -1,6 +1,6 @@
 //! `sell`, `orders`, `refund`.
 
-use super::{Session, Usage, amount, given, key, pair, segment};
+use super::{Session, Usage, amount, given, key, pair, percent_ppm, segment};
 use crate::cli::{Orders, Refund, Sell};
 use crate::say::{self, Exit};
 use anyhow::Result;
@@ -70,10 +70,7 @@ fn of_sku<'a>(lines: &'a mut [Value], sku: &str) -> Result<&'a mut Value> {
 
 fn discount_of(text: &str, currency: Currency) -> Result<Value> {
     let Some(percent) = text.strip_suffix('%') else { return Ok(json!({"minor": amount(text, currency)?})) };
-    let (whole, decimals) = percent.split_once(['.', ',']).unwrap_or((percent, ""));
-    let digits = format!("{whole}{decimals:0<4}");
-    let ppm: Option<u32> = if decimals.len() <= 4 { digits.parse().ok() } else { None };
-    let ppm = ppm.filter(|ppm| *ppm <= 1_000_000).ok_or_else(|| Usage(format!("{text:?} is no percentage")))?;
+    let ppm = percent_ppm(percent).ok_or_else(|| Usage(format!("{text:?} is no percentage")))?;
     Ok(json!({"ppm": ppm}))
 }
 
