@@ -28,7 +28,9 @@ ln -s /opt/npm/bin/npx-cli.js "$root/opt/node/bin/npx"
 
 # How this machine reaches the network is not the product's business: it is taken over as it is.
 cp -L /etc/resolv.conf /etc/hosts "$root/etc/"
-mkdir -p "$root/etc/ssl/certs"
+mkdir -p "$root/etc/ssl/certs" "$root/usr/local/share/ca-certificates"
+# Certificates of this machine's own survive the installation of ca-certificates, which makes the bundle anew.
+find /usr/local/share/ca-certificates -name "*.crt" -exec cp -L -t "$root/usr/local/share/ca-certificates" {} +
 [ ! -r /etc/ssl/certs/ca-certificates.crt ] || cp -L /etc/ssl/certs/ca-certificates.crt "$root/etc/ssl/certs/"
 outside=()
 for name in http_proxy https_proxy no_proxy SSL_CERT_FILE NODE_EXTRA_CA_CERTS PIP_CERT CARGO_HTTP_CAINFO; do

@@ -1,10 +1,10 @@
-//! Checking a journal from outside: every op canonical, every chain unbroken, every head signed.
+//! Checking a journal from outside: every op canonical, every chain unbroken, every signed head true.
 //!
 //! Promises: the first bad op is named, with what is wrong about it; nothing is folded and nothing is repaired.
 //! Absent on purpose: storage. Ops arrive as bytes, in the order of each stream.
 
 use crate::body::{Body, StreamOpened};
-use crate::id::{OpId, ReplicaKey, StreamId};
+use crate::id::{Hash, OpId, ReplicaKey, StreamId};
 use crate::op::{Head, OpError, SealedOp};
 use std::collections::BTreeMap;
 
@@ -99,14 +99,21 @@ impl ChainCheck {
         Ok(op)
     }
 
-    /// Checks the signed head of `stream` against its chain.
-    pub fn signed_head(&self, stream: StreamId, signed: Head, signature: &[u8; 64]) -> Result<(), ChainError> {
+    /// Checks a signed head of `stream` against its chain; `there` is the hash of the op at its position, where one is
+    /// filed. Ends are signed now and then, so ops may stand behind the signed one: the chain alone vouches for them.
+    pub fn signed_head(
+        &self,
+        stream: StreamId,
+        signed: Head,
+        there: Option<Hash>,
+        signature: &[u8; 64],
+    ) -> Result<(), ChainError> {
         let series = stream.series();
         let (head, replica) = self.heads.get(&stream).copied().unwrap_or_default();
         if head.seq < signed.seq {
             return Err(ChainError::Short { series, found: head.seq, signed: signed.seq });
         }
-        let valid = head == signed && replica.is_some_and(|key| signed.verify(&stream, &key, signature));
+        let valid = there == Some(signed.hash) && replica.is_some_and(|key| signed.verify(&stream, &key, signature));
         if valid { Ok(()) } else { Err(ChainError::Signature { series, seq: signed.seq }) }
     }
 

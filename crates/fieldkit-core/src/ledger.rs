@@ -14,6 +14,7 @@ use crate::op::{Actor, Head, SealedOp};
 use crate::order::{Order, Undo};
 use ed25519_dalek::{Signature, VerifyingKey};
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 /// The rules of folding of this build.
 pub const FOLD_VERSION: u32 = 1;
@@ -87,7 +88,7 @@ pub struct Ledger {
     /// Contradictions by op.
     pub anomalies: BTreeMap<(OpId, u16), Anomaly>,
     /// Orders at hand: new, touched, or loaded. Not part of the state's bytes.
-    pub orders: BTreeMap<OpId, Order>,
+    pub orders: BTreeMap<OpId, Arc<Order>>,
     /// Orders changed since they were last taken by `take_changed`.
     pub(crate) changed: BTreeSet<OpId>,
 }
@@ -114,6 +115,11 @@ impl Ledger {
 
     /// Folds one op in. Ops known already change nothing; one that leaves a gap is left out and `false` comes back.
     pub fn apply(&mut self, op: &SealedOp) -> bool {
+        self.apply_read(op, Body::open(op.op.kind, &op.op.body))
+    }
+
+    /// Folds in an op whose body is at hand, as its author has it.
+    pub(crate) fn apply_read(&mut self, op: &SealedOp, body: Result<Body, BodyError>) -> bool {
         let head = self.head(&op.op.stream);
         if op.op.seq <= head.seq {
             return true;
@@ -136,12 +142,12 @@ impl Ledger {
             lattice::see(&mut stream.seen, dep.op);
         }
         let space = stream.space.clone();
-        self.fold(op, space);
+        self.fold(op, space, body);
         true
     }
 
-    fn fold(&mut self, op: &SealedOp, space: Option<Space>) {
-        let body = match Body::open(op.op.kind, &op.op.body) {
+    fn fold(&mut self, op: &SealedOp, space: Option<Space>, body: Result<Body, BodyError>) {
+        let body = match body {
             Ok(Body::StreamOpened(opened)) => return self.fold_opening(op, opened),
             Ok(body) => Some(body),
             Err(BodyError::Unknown(kind)) => {
@@ -257,7 +263,7 @@ impl Ledger {
                     refunds: Vec::new(),
                 };
                 self.changed.insert(op.id());
-                self.orders.insert(op.id(), order);
+                self.orders.insert(op.id(), Arc::new(order));
             }
             Body::OrderRefunded(refunded) => {
                 event.refunds += 1;
@@ -291,13 +297,13 @@ impl Ledger {
             return self.anomaly(op, AnomalyKind::Missing, "the order is not known");
         };
         let order_id = refunded.order;
-        order.add_refund(op.id(), refunded, op.op.stamp);
+        Arc::make_mut(order).add_refund(op.id(), refunded, op.op.stamp);
         self.changed.insert(order_id);
         self.weigh_refunds(order_id);
     }
 
     fn fold_undo(&mut self, op: &SealedOp, undone: &RefundUndone) {
-        let known = self.orders.get_mut(&undone.order).and_then(|order| order.add_undo(op.id(), undone));
+        let known = self.orders.get_mut(&undone.order).and_then(|order| Arc::make_mut(order).add_undo(op.id(), undone));
         match known {
             None => return self.anomaly(op, AnomalyKind::Missing, "the refund is not known"),
             Some(Undo::First) => {}
@@ -310,7 +316,7 @@ impl Ledger {
 
     /// Whether more stands given back than was sold is a matter of the order as it is now, not of who came last.
     fn weigh_refunds(&mut self, order: OpId) {
-        if self.orders.get(&order).is_some_and(Order::over_refunded) {
+        if self.orders.get(&order).is_some_and(|order| order.over_refunded()) {
             self.contradict(order, AnomalyKind::OverRefund, "more was given back than was sold");
         } else {
             self.anomalies.remove(&(order, number(AnomalyKind::OverRefund)));

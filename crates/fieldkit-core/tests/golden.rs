@@ -294,6 +294,6 @@ fn a_chain_of_five_has_golden_bytes_and_signed_heads() {
         let (front, back) = file.split_at(file.len() - 64);
         let signature: [u8; 64] = back.try_into().expect("a signature has 64 bytes");
         assert_eq!(Head::from_bytes(front), Ok(*head));
-        assert_eq!(check.signed_head(op.op.stream, *head, &signature), Ok(()), "{name}");
+        assert_eq!(check.signed_head(op.op.stream, *head, Some(op.hash), &signature), Ok(()), "{name}");
     }
 }

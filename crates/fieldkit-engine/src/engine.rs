@@ -13,11 +13,15 @@ use fieldkit_core::body::{Body, ReplicaAdmitted, RollbackNoticed};
 use fieldkit_core::decide::{self, Command, Founding, Place};
 use fieldkit_core::id::{Hash, OpId, PoolId, ReplicaKey, Space, StreamId, Zero};
 use fieldkit_core::ledger::Ledger;
-use fieldkit_core::op::{Account, Actor, CommandKey, Key, SealedOp, Unit};
+use fieldkit_core::op::{Account, Actor, CommandKey, Head, Key, SealedOp, Unit};
 use fieldkit_core::order::Order;
 use fieldkit_core::refusal::Refusal;
 use fieldkit_core::stamp::ClockQuality;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+
+/// Turns after which the ends of streams are signed at the latest: a signature costs as much time as half a sale.
+pub const SIGN_TURNS: u64 = 64;
 
 /// Names one command while it is under way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -63,10 +67,12 @@ pub enum Input {
         /// The op that answered the key before, with the fingerprint of its request.
         answered: Option<(Known, SealedOp)>,
         /// Orders found: the one asked for, or the one that the answer speaks of.
-        orders: Vec<Order>,
+        orders: Vec<Arc<Order>>,
     },
     /// No more commands for now: close the turn.
     EndOfBatch,
+    /// The next turn signs the ends of streams that grew in turns before, even if it has no ops.
+    SignDue,
     /// The turn's ops are durable.
     Synced,
     /// State and views hold everything up to this turn.
@@ -86,10 +92,10 @@ pub enum Output {
     Project(Box<Projection>),
 }
 
-/// A key answered lately: the answering op, and the turn that made it.
+/// A key answered lately: what the answering op says, and the turn that made it.
 struct Recent {
     known: Known,
-    op: SealedOp,
+    reading: Option<Reading>,
     turn: u64,
 }
 
@@ -112,6 +118,9 @@ pub struct Engine {
     key: SigningKey,
     turn: Turn,
     turns: u64,
+    /// Own streams that grew since their end was signed, and the turns since then.
+    unsigned: BTreeSet<StreamId>,
+    unsigned_turns: u64,
     projection: Projection,
     replies: Vec<(Ticket, Box<Answer>)>,
     /// Turns given out and not yet synced, the oldest first: what each will release.
@@ -137,6 +146,8 @@ impl Engine {
             key,
             turn: Turn::default(),
             turns: 0,
+            unsigned: BTreeSet::new(),
+            unsigned_turns: 0,
             projection: Projection::default(),
             replies: Vec::new(),
             unsynced: VecDeque::new(),
@@ -146,6 +157,14 @@ impl Engine {
             recent_keys: BTreeMap::new(),
             order_turns: BTreeMap::new(),
         }
+    }
+
+    /// Takes note of the signed ends that the journal has, so that own streams which grew since are signed.
+    pub fn signed(&mut self, heads: &BTreeMap<StreamId, Head>) {
+        let signed = |stream: &StreamId| heads.get(stream).map_or(0, |head| head.seq);
+        let own = self.ledger.streams.iter().filter(|(_, known)| known.replica == Some(self.author.replica));
+        let grown = own.filter(|(stream, known)| known.head.seq > signed(stream)).map(|(stream, _)| *stream);
+        self.unsigned = grown.collect();
     }
 
     /// The folded state; between turns it holds only what is durable.
@@ -166,7 +185,7 @@ impl Engine {
     /// Folds an op of the journal in at start; `order` is the one that it wants, where it is not at hand.
     pub fn fold(&mut self, op: &SealedOp, order: Option<Order>) -> bool {
         if let Some(order) = order {
-            self.ledger.orders.entry(order.order_id).or_insert(order);
+            self.ledger.orders.entry(order.order_id).or_insert_with(|| Arc::new(order));
         }
         let applied = self.ledger.apply(op);
         self.author.last_stamp.physical_ms = self.author.last_stamp.physical_ms.max(self.ledger.floor_ms);
@@ -204,7 +223,8 @@ impl Engine {
         wall_ms: u64,
         quality: ClockQuality,
     ) {
-        // Ops of the old replica in the open turn are its last; its key signs them now.
+        // Ops of the old replica are its last; its key signs them now.
+        self.note_growth();
         self.sign_heads();
         let old = self.author.replica;
         let replica = ReplicaKey(key.verifying_key().to_bytes());
@@ -256,6 +276,8 @@ impl Engine {
             Input::Command(ticket, asked) => self.admit(ticket, asked),
             Input::Loaded { ticket, answered, orders } => self.loaded(ticket, answered, orders),
             Input::EndOfBatch => self.end_of_batch(),
+            Input::SignDue if self.unsigned.is_empty() => {}
+            Input::SignDue => self.unsigned_turns = SIGN_TURNS,
             Input::Synced => self.synced(),
             Input::Projected(turn) => self.projected(turn),
         }
@@ -285,7 +307,7 @@ impl Engine {
         self.outputs.push_back(Output::Load(Load { ticket, key, order }));
     }
 
-    fn loaded(&mut self, ticket: Ticket, answered: Option<(Known, SealedOp)>, orders: Vec<Order>) {
+    fn loaded(&mut self, ticket: Ticket, answered: Option<(Known, SealedOp)>, orders: Vec<Arc<Order>>) {
         for order in orders {
             self.order_turns.insert(order.order_id, self.turns + 1);
             self.ledger.orders.entry(order.order_id).or_insert(order);
@@ -295,27 +317,27 @@ impl Engine {
 
     fn decide(&mut self, ticket: Ticket, answered: Option<(Known, SealedOp)>) {
         let Some(Waiting { asked, .. }) = self.waiting.remove(&ticket) else { return };
-        let recent = self.recent_keys.get(&asked.key.key).map(|recent| (recent.known, recent.op.clone()));
-        let answer = match recent.or(answered) {
-            Some((known, op)) => self.repeat(&asked, known, &op),
+        let recent = self.recent_keys.get(&asked.key.key).map(|recent| (recent.known, recent.reading.clone()));
+        let answer = match recent.or(answered.map(|(known, op)| (known, read_answer(&op)))) {
+            Some((known, reading)) => self.repeat(&asked, known, reading),
             None => self.answer_anew(&asked),
         };
         self.replies.push((ticket, Box::new(answer)));
     }
 
-    fn repeat(&mut self, asked: &Asked, known: Known, op: &SealedOp) -> Answer {
+    fn repeat(&mut self, asked: &Asked, known: Known, reading: Option<Reading>) -> Answer {
         if known.fingerprint != asked.key.fingerprint {
             let hex = |bytes: &[u8; 16]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
             let refusal = Refusal::KeyReused { then: hex(&known.fingerprint), now: hex(&asked.key.fingerprint) };
             return Answer { result: Err(refusal), repeated: false };
         }
-        let result = match read_answer(op) {
+        let result = match reading {
             Some(Reading::Plain(result)) => result,
             Some(Reading::Order { order }) => match self.ledger.orders.get(&order) {
-                Some(found) => Ok(Outcome::Order(Box::new(found.as_of(op.id())))),
+                Some(found) => Ok(Outcome::Order(Arc::new(found.as_of(known.op)))),
                 None => Err(Refusal::UnknownOrder(order.text())),
             },
-            None => Err(Refusal::UnknownOrder(op.id().text())),
+            None => Err(Refusal::UnknownOrder(known.op.text())),
         };
         Answer { result, repeated: true }
     }
@@ -337,11 +359,11 @@ impl Engine {
         if let Some(refusal) = refusal {
             return Answer { result: Err(refusal), repeated: false };
         }
-        let answering = self.turn.ops[range].iter().find(|op| op.op.key.is_some()).cloned();
-        let result = match answering.as_ref().and_then(read_answer) {
+        let answering = self.turn.ops[range].iter().find(|op| op.op.key.is_some());
+        let result = match answering.and_then(read_answer) {
             Some(Reading::Plain(result)) => result,
             Some(Reading::Order { order }) => match self.ledger.orders.get(&order) {
-                Some(found) => Ok(Outcome::Order(Box::new(found.clone()))),
+                Some(found) => Ok(Outcome::Order(found.clone())),
                 None => Err(Refusal::UnknownOrder(order.text())),
             },
             None => Ok(Outcome::Drawer),
@@ -365,7 +387,7 @@ impl Engine {
     fn note(&mut self, op: &SealedOp) {
         if let Some(key) = &op.op.key {
             let known = Known { fingerprint: key.fingerprint, op: op.id() };
-            let recent = Recent { known, op: op.clone(), turn: self.turns + 1 };
+            let recent = Recent { known, reading: read_answer(op), turn: self.turns + 1 };
             self.recent_keys.insert(key.key.clone(), recent);
             self.projection.commands.push((key.key.clone(), known));
         }
@@ -396,7 +418,9 @@ impl Engine {
 
     fn end_of_batch(&mut self) {
         let mut replies = std::mem::take(&mut self.replies);
-        if self.turn.ops.is_empty() {
+        self.note_growth();
+        let signing = self.unsigned_turns >= SIGN_TURNS && !self.unsigned.is_empty();
+        if self.turn.ops.is_empty() && !signing {
             // Repeated answers may speak of ops that are still on their way to the disk.
             match self.unsynced.back_mut() {
                 Some(last) => last.replies.append(&mut replies),
@@ -404,7 +428,9 @@ impl Engine {
             }
             return;
         }
-        self.sign_heads();
+        if signing {
+            self.sign_heads();
+        }
         self.turns += 1;
         let projection = self.finish_projection();
         self.unsynced.push_back(Release { replies, projection });
@@ -413,14 +439,21 @@ impl Engine {
         self.outputs.push_back(Output::Append(turn));
     }
 
-    /// Signs the heads of the streams that grew since the last signing in the open turn.
+    /// Notes the streams that the open turn has made longer; its heads end those signed before a change of the key.
+    fn note_growth(&mut self) {
+        let signed = |op: &SealedOp| self.turn.heads.iter().any(|(stream, ..)| *stream == op.op.stream);
+        let grown = self.turn.ops.iter().filter(|op| !signed(op)).map(|op| op.op.stream);
+        self.unsigned.extend(grown);
+        self.unsigned_turns += u64::from(!self.turn.ops.is_empty());
+    }
+
+    /// Signs the ends of the streams that grew since they were signed last.
     fn sign_heads(&mut self) {
-        let signed: BTreeSet<StreamId> = self.turn.heads.iter().map(|(stream, ..)| *stream).collect();
-        let grown: BTreeSet<StreamId> = self.turn.ops.iter().map(|op| op.op.stream).collect();
-        for stream in grown.difference(&signed) {
-            let head = self.ledger.head(stream);
-            self.turn.heads.push((*stream, head, head.sign(stream, &self.key)));
+        for stream in std::mem::take(&mut self.unsigned) {
+            let head = self.ledger.head(&stream);
+            self.turn.heads.push((stream, head, head.sign(&stream, &self.key)));
         }
+        self.unsigned_turns = 0;
     }
 
     fn synced(&mut self) {

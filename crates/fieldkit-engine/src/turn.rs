@@ -5,6 +5,7 @@ use fieldkit_core::id::{OpId, StreamId};
 use fieldkit_core::op::{Head, Key, SealedOp};
 use fieldkit_core::order::Order;
 use fieldkit_core::refusal::Refusal;
+use std::sync::Arc;
 
 /// One group of ops that becomes durable together.
 #[derive(Clone, Debug, Default)]
@@ -13,7 +14,7 @@ pub struct Turn {
     pub number: u64,
     /// The ops, in the order in which they were made.
     pub ops: Vec<SealedOp>,
-    /// The new heads of the streams that grew, signed.
+    /// Ends of streams that grew, signed: now and then, not at every turn.
     pub heads: Vec<(StreamId, Head, [u8; 64])>,
 }
 
@@ -23,7 +24,7 @@ pub struct Projection {
     /// The turn.
     pub turn: u64,
     /// Orders as they are after the turn.
-    pub orders: Vec<Order>,
+    pub orders: Vec<Arc<Order>>,
     /// Command keys with their fingerprint and the op that answers them.
     pub commands: Vec<(Key, Known)>,
     /// SKUs whose units or fields changed, with their event.
@@ -45,7 +46,7 @@ pub struct Known {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// An order, as it was right after the command.
-    Order(Box<Order>),
+    Order(Arc<Order>),
     /// An item was added, changed, counted.
     Item(String),
     /// A catalogue was taken over.
@@ -69,6 +70,7 @@ pub struct Answer {
 const ORDER_PLACED: u16 = 32;
 
 /// What the op that answers a command says of its outcome; the order it speaks of, where it does.
+#[derive(Clone)]
 pub(crate) enum Reading {
     Order { order: OpId },
     Plain(Result<Outcome, Refusal>),

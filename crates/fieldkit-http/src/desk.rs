@@ -11,6 +11,7 @@ use fieldkit_core::ledger::Ledger;
 use fieldkit_core::op::{CommandKey, Head};
 use fieldkit_core::order::Order;
 use fieldkit_core::refusal::Refusal;
+use std::sync::Arc;
 use std::sync::mpsc::{SyncSender, TrySendError};
 use tokio::sync::{broadcast, oneshot};
 
@@ -124,7 +125,7 @@ pub struct Given {
 #[derive(Clone, Debug)]
 pub enum Gain {
     /// An order.
-    Order(Box<Order>),
+    Order(Arc<Order>),
     /// An item by SKU.
     Item(String),
     /// A catalogue.
@@ -238,7 +239,7 @@ pub enum Update {
         sku: String,
     },
     /// An order placed or changed.
-    Order(Box<Order>),
+    Order(Arc<Order>),
     /// Items added or changed.
     Catalogue,
     /// The drawer.

@@ -239,9 +239,9 @@ impl Loop {
                 let _ = reply.send(self.order(&selector));
             }
             Ask::Orders { limit, before, reply } => {
-                let older = |order: &&Order| before.is_none_or(|before| order.order_id < before);
+                let older = |order: &&Arc<Order>| before.is_none_or(|before| order.order_id < before);
                 let orders = self.engine.ledger().orders.values().rev().filter(older).take(limit as usize);
-                let _ = reply.send(orders.cloned().collect());
+                let _ = reply.send(orders.map(|order| Order::clone(order)).collect());
             }
             Ask::OrderOfRefund { refund, reply } => {
                 let mut orders = self.engine.ledger().orders.values();
@@ -284,7 +284,7 @@ impl Loop {
                 Output::Reply(_, answer) => answered = Some(*answer),
                 Output::Project(projection) => {
                     let stock = projection.items.into_iter().map(|(event, sku)| Update::Stock { event, sku });
-                    let orders = projection.orders.into_iter().map(|order| Update::Order(Box::new(order)));
+                    let orders = projection.orders.into_iter().map(Update::Order);
                     for update in stock.chain(orders) {
                         // Nobody may be following.
                         let _ = self.updates.send(update);
@@ -321,13 +321,13 @@ impl Loop {
     fn order(&self, selector: &OrderSelector) -> Option<Order> {
         let orders = &self.engine.ledger().orders;
         match selector {
-            OrderSelector::Id(id) => orders.get(id).cloned(),
+            OrderSelector::Id(id) => orders.get(id).map(|order| Order::clone(order)),
             OrderSelector::Receipt { series, number } => {
                 let own = self.engine.newest_stream().series();
                 let series = series.as_ref().unwrap_or(&own);
                 let named =
-                    |order: &&Order| order.placed.receipt == *number && order.order_id.stream.series() == *series;
-                orders.values().find(named).cloned()
+                    |order: &&Arc<Order>| order.placed.receipt == *number && order.order_id.stream.series() == *series;
+                orders.values().find(named).map(|order| Order::clone(order))
             }
         }
     }

@@ -24,10 +24,16 @@ mod schema {
 const PAGE_BYTES: u64 = 4096;
 /// A page in the log with its header.
 const FRAME_BYTES: usize = 24 + 4096;
-/// Frames that the log is grown to: 4 MiB. A checkpoint comes long before they are used up.
-const WAL_FRAMES: u64 = 1024;
+/// Frames that the log is grown to: 8 MiB. A checkpoint comes before they are used up.
+const WAL_FRAMES: u64 = 2048;
+/// Frames left before the log's end at which it is grown, and by how many: 2 MiB take a card 0.1 s with the next sync.
+const GROW_LOW: u64 = 256;
+const GROW_FRAMES: u64 = 512;
+/// Pages that the connection keeps at hand, and as many as make it spill; negative ones are KiB (`PRAGMA cache_size`).
+const CACHE_KIB: i64 = -2000;
+const SPILLING_PAGES: i64 = 16;
 /// Frames in the log from which a checkpoint is worth its syncs.
-const CHECKPOINT_FRAMES: u64 = 384;
+const CHECKPOINT_FRAMES: u64 = 1536;
 /// Newest ops of a stream that a start verifies where no segment boundary is nearer.
 const TAIL_OPS: u64 = 8192;
 
@@ -154,7 +160,7 @@ impl Journal {
     /// Commits a plan. On `NoSpace` the journal is as before; after any other error nothing is known.
     pub fn append(&mut self, plan: &Plan) -> Result<(), StoreError> {
         if !self.log_noted.get() {
-            self.checkpoint()?;
+            self.checkpoint(None)?;
         }
         let begun = self.last_row;
         failpoint::hit("journal.before_begin");
@@ -319,48 +325,61 @@ impl Journal {
         Ok(self.op(&OpId { stream, seq: 1 })?.and_then(|op| opened_by(&op)))
     }
 
-    /// Grows the log once, so that commits overwrite it from here on.
+    /// Grows the log ahead of its end by one short step, so that commits overwrite it and change no file's size.
     pub fn grow_wal(&mut self) -> Result<(), StoreError> {
-        if std::fs::metadata(wal_path(&self.path)).is_ok_and(|found| found.len() >= WAL_FRAMES * FRAME_BYTES as u64) {
+        let length = std::fs::metadata(wal_path(&self.path)).map_or(0, |found| found.len() / FRAME_BYTES as u64);
+        let (logged, moved) = self.log_frames()?;
+        // A log that was moved whole begins anew with the next commit.
+        let end = if logged == moved { 0 } else { logged };
+        if length >= WAL_FRAMES || length.saturating_sub(end) >= GROW_LOW {
             return Ok(());
         }
         failpoint::hit("journal.before_grow");
         let grown = (|| {
-            // Nothing of value is written here, so only the closing checkpoint is synced.
-            self.connection.pragma_update(None, "synchronous", "OFF")?;
-            for _ in 0..WAL_FRAMES + 8 {
-                self.connection.prepare_cached("UPDATE mark SET grown = grown + 1")?.execute([])?;
+            // A cache of a few pages spills what a transaction changes into the log; rolled back, it leaves the length.
+            self.connection.pragma_update(None, "cache_size", SPILLING_PAGES)?;
+            self.connection.execute_batch("BEGIN IMMEDIATE")?;
+            let spilled = self.connection.execute("UPDATE mark SET box_sum = zeroblob(?1)", [GROW_FRAMES * PAGE_BYTES]);
+            // A full disk may have rolled it back already.
+            if !self.connection.is_autocommit() {
+                self.connection.execute_batch("ROLLBACK")?;
             }
-            Ok(())
+            spilled
         })();
-        let strict = self.connection.pragma_update(None, "synchronous", "FULL");
-        strict.map_err(StoreError::failing(&self.path))?;
-        match grown.map_err(|error| self.failed(error)) {
-            // Without room the log grows with the commits instead; the space report will have warned.
-            Ok(()) | Err(StoreError::NoSpace { .. }) => {}
-            Err(error) => return Err(error),
-        }
+        let roomy = self.connection.pragma_update(None, "cache_size", CACHE_KIB);
+        roomy.map_err(StoreError::failing(&self.path))?;
         failpoint::hit("journal.after_grow");
-        match self.checkpoint() {
-            Err(StoreError::NoSpace { .. }) => Ok(()),
-            other => other,
+        match grown.map(drop).map_err(|error| self.failed(error)) {
+            // Without room the log grows with the commits instead; the space report will have warned.
+            Ok(()) | Err(StoreError::NoSpace { .. }) => Ok(()),
+            Err(error) => Err(error),
         }
     }
 
     /// Whether the log has grown enough for a checkpoint.
     pub fn wants_checkpoint(&self) -> Result<bool, StoreError> {
-        // NOOP reports the log's length and does nothing (SQLite 3.51).
+        let (logged, moved) = self.log_frames()?;
+        Ok(logged.saturating_sub(moved) >= CHECKPOINT_FRAMES)
+    }
+
+    /// Frames in the log, and how many of them the last checkpoint moved.
+    fn log_frames(&self) -> Result<(u64, u64), StoreError> {
+        // NOOP reports the log's length and does nothing (SQLite 3.51); -1 stands for a log that was never begun.
         let frames = self
             .connection
             .prepare_cached("PRAGMA wal_checkpoint(NOOP)")
             .and_then(|mut ask| ask.query_row([], |row| Ok((row.get::<_, i64>(1)?, row.get::<_, i64>(2)?))))
             .map_err(StoreError::failing(&self.path))?;
-        Ok(frames.0.saturating_sub(frames.1) >= CHECKPOINT_FRAMES as i64)
+        Ok((u64::try_from(frames.0).unwrap_or(0), u64::try_from(frames.1).unwrap_or(0)))
     }
 
-    /// Moves the log into the database, checking what SQLite says about it.
-    pub fn checkpoint(&mut self) -> Result<(), StoreError> {
-        self.note_wal()?;
+    /// Moves the log into the database, checking what SQLite says about it. `mark` says where the box is whole.
+    pub fn checkpoint(&mut self, mark: Option<&BoxMark>) -> Result<(), StoreError> {
+        // The checkpoint syncs the log before it moves a page, so the notes in it need no sync of their own.
+        self.connection.pragma_update(None, "synchronous", "NORMAL").map_err(StoreError::failing(&self.path))?;
+        let noted = mark.map_or(Ok(()), |mark| self.set_box_mark(mark)).and_then(|()| self.note_wal());
+        self.connection.pragma_update(None, "synchronous", "FULL").map_err(StoreError::failing(&self.path))?;
+        noted?;
         failpoint::hit("journal.before_checkpoint");
         let (busy, log, moved) = self
             .connection
@@ -428,7 +447,7 @@ impl Journal {
     }
 
     /// Remembers where the box is whole.
-    pub fn set_box_mark(&self, mark: &BoxMark) -> Result<(), StoreError> {
+    fn set_box_mark(&self, mark: &BoxMark) -> Result<(), StoreError> {
         self.connection
             .prepare_cached(
                 "UPDATE mark SET box_id = ?1, box_end = ?2, box_number = ?3, box_sum = ?4, box_row = ?5, box_check = ?6",
@@ -441,8 +460,8 @@ impl Journal {
     }
 
     /// Checkpoints and closes, leaving one file without a log.
-    pub fn close(mut self) -> Result<(), StoreError> {
-        self.checkpoint()?;
+    pub fn close(mut self, mark: Option<&BoxMark>) -> Result<(), StoreError> {
+        self.checkpoint(mark)?;
         // The log goes with the last connection, and the next one has a salt of its own.
         self.connection.execute("UPDATE mark SET wal_salt = NULL", []).map_err(StoreError::failing(&self.path))?;
         self.connection.flush_prepared_statement_cache();

@@ -155,7 +155,7 @@ fn rebuild(
     }
     report.rebuilt = fresh.last_row;
     report.journal_fault = Some(detail);
-    fresh.close()?;
+    fresh.close(None)?;
     report.set_aside.push(set_aside(path)?);
     failpoint::hit("start.after_set_aside");
     let wal = journal::wal_path(path);
@@ -484,7 +484,7 @@ impl Intake {
         let adopted = plan.ops.len() as u64;
         drop(plan);
         if journal.wants_checkpoint()? {
-            journal.checkpoint()?;
+            journal.checkpoint(None)?;
         }
         (self.ops, self.heads, self.signed) = (Vec::new(), BTreeMap::new(), BTreeMap::new());
         Ok(adopted)

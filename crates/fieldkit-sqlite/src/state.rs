@@ -38,7 +38,7 @@ pub struct Projection<'a> {
     /// Hash of the op in that row.
     pub row_hash: Hash,
     /// Orders as they are now.
-    pub orders: &'a [Order],
+    pub orders: &'a [&'a Order],
     /// Commands answered.
     pub commands: &'a [AnsweredCommand],
     /// The ledger's bytes at `row`, where it is time for a snapshot.
@@ -297,7 +297,7 @@ mod tests {
         let projection = Projection {
             row: 300,
             row_hash: Hash([4; 32]),
-            orders: &orders,
+            orders: &orders.iter().collect::<Vec<_>>(),
             commands: &commands,
             snapshot: Some(b"the ledger"),
         };

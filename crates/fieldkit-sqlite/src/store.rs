@@ -120,8 +120,6 @@ pub struct StartReport {
 /// The journal and its black box, open.
 pub struct Store {
     place: Place,
-    /// Whether the log was grown since the store opened.
-    grown: bool,
     journal: Journal,
     link: Link,
     ballast: Ballast,
@@ -166,10 +164,7 @@ impl Store {
         let mode = if report.full { Mode::Full } else { Mode::Whole };
         let sealer = Sealer::start(&started.journal, started.place.join(place::SEGMENTS))?;
         failpoint::hit("start.before_ready");
-        Ok((
-            Store { place: started.place, grown: false, journal: started.journal, link, ballast, sealer, mode },
-            report,
-        ))
+        Ok((Store { place: started.place, journal: started.journal, link, ballast, sealer, mode }, report))
     }
 
     /// Safe mode: opens the box alone. Ops come from it, into memory, and go to it; the journal is only read, for ops of
@@ -218,7 +213,7 @@ impl Store {
         let ballast = Ballast::at(place.join(place::BALLAST));
         let sealer = Sealer::idle(place.join(place::SEGMENTS));
         let mode = reason.map_or(Mode::Alone, Mode::AloneReading);
-        Ok((Store { place, grown: false, journal, link, ballast, sealer, mode }, report))
+        Ok((Store { place, journal, link, ballast, sealer, mode }, report))
     }
 
     /// Writes a batch and returns when it is durable. Any error means that the process must end.
@@ -241,6 +236,11 @@ impl Store {
             Mode::Whole | Mode::Full => self.link.settle(row),
         }
         Ok(Commit { copies: self.link.copies(), box_state: self.link.state, row })
+    }
+
+    /// Whether a batch can be committed at all.
+    pub fn takes_ops(&self) -> bool {
+        matches!(self.mode, Mode::Whole | Mode::Alone)
     }
 
     /// One op by its dot.
@@ -303,13 +303,10 @@ impl Store {
             return Ok(Maintenance { more: false, box_state: self.link.state });
         }
         let mut more = self.link.maintain(&self.journal)?;
-        if !self.grown {
-            // Worth it for a kit that stays open, not for one command: so it is done in the first quiet moment. Where
-            // space is short, it belongs to sales.
-            self.grown = true;
-            if self.space()?.level == Level::Ok {
-                self.journal.grow_wal()?;
-            }
+        // Worth it for a kit that stays open, not for one command: so it is done here and not at the start. Where space
+        // is short, it belongs to sales.
+        if self.space()?.level == Level::Ok {
+            self.journal.grow_wal()?;
         }
         if self.journal.wants_checkpoint()? {
             match self.checkpoint() {
@@ -327,10 +324,7 @@ impl Store {
 
     /// Folds the log into the journal file now.
     pub fn checkpoint(&mut self) -> Result<(), StoreError> {
-        if let Some(mark) = self.link.mark() {
-            self.journal.set_box_mark(&mark)?;
-        }
-        self.journal.checkpoint()
+        self.journal.checkpoint(self.link.mark().as_ref())
     }
 
     /// How much room there is.
@@ -375,11 +369,9 @@ impl Store {
         if let (BoxState::Whole, Some(keeper)) = (self.link.state, &self.link.keeper) {
             keeper.wait(self.journal.last_row, BOX_WAIT);
         }
-        if let Some(mark) = self.link.mark() {
-            self.journal.set_box_mark(&mark)?;
-        }
+        let mark = self.link.mark();
         self.link.close();
-        self.journal.close()
+        self.journal.close(mark.as_ref())
     }
 }
 

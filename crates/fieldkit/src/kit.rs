@@ -229,6 +229,8 @@ fn fold(store: &mut Store, identity: Identity, settings: &Settings, safe_mode: b
     if folder.pending > 0 {
         folder.flush(&mut engine, newest).map_err(with_hint)?;
     }
+    let signed = store.signed_heads().map_err(with_hint)?;
+    engine.signed(&signed.into_iter().map(|signed| (signed.stream, signed.head)).collect());
     let past = Past { state: reader, views: ViewsReader::open(dir).map_err(with_hint)? };
     let state_reader = StateReader::open(dir).map_err(with_hint)?;
     Ok(Folded { engine, state_writer: state, views_writer: views, state: state_reader, past, label, newest })
@@ -290,6 +292,7 @@ pub fn open_new(settings: &Settings, identity: &Identity, founding: &Founding, o
         .found(founding, wall_ms, fieldkit_core::stamp::ClockQuality::System)
         .map_err(|refusal| anyhow::anyhow!("{refusal}. {}", refusal.next_step()))?;
     let person = engine.ledger().persons.keys().next().copied();
+    engine.handle(Input::SignDue);
     engine.handle(Input::EndOfBatch);
     while let Some(output) = engine.poll_output() {
         if let Output::Append(turn) = output {

@@ -37,7 +37,7 @@ pub struct Rows {
     /// The hash.
     pub row_hash: Hash,
     /// Orders, newest form, with the row of the op that placed them (or a later one, where that is long ago).
-    pub orders: BTreeMap<OpId, (u64, Order)>,
+    pub orders: BTreeMap<OpId, (u64, Arc<Order>)>,
     /// Command keys.
     pub commands: Vec<AnsweredCommand>,
     /// Items.
@@ -56,7 +56,7 @@ pub struct Rows {
 #[derive(Default)]
 pub struct Waiting {
     turn: u64,
-    orders: BTreeMap<OpId, (u64, Order)>,
+    orders: BTreeMap<OpId, (u64, Arc<Order>)>,
     commands: Vec<AnsweredCommand>,
     items: BTreeSet<(OpId, String)>,
     events: BTreeSet<OpId>,
@@ -130,7 +130,7 @@ impl Rows {
 
     /// Writes everything: state first, then views.
     pub fn write(&self, state: &mut StateWriter, views: &mut ViewsWriter) -> Result<(), StoreError> {
-        let orders: Vec<Order> = self.orders.values().map(|(_, order)| order.clone()).collect();
+        let orders: Vec<&Order> = self.orders.values().map(|(_, order)| order.as_ref()).collect();
         state.put(state::Projection {
             row: self.row,
             row_hash: self.row_hash,

@@ -304,7 +304,7 @@ impl Shop {
         let spoken_of = answered.as_ref().and_then(|(_, op)| order_of(op));
         for id in [load.order, spoken_of].into_iter().flatten() {
             match self.state.order(&id) {
-                Ok(order) => orders.extend(order),
+                Ok(order) => orders.extend(order.map(Arc::new)),
                 Err(error) => fatal("the state cannot be read", &error),
             }
         }
@@ -546,6 +546,7 @@ impl Shop {
 
     fn idle(&mut self) {
         self.standing.idle();
+        self.sign();
         if !self.pace.waiting.is_empty() {
             self.hand_over();
         }
@@ -597,19 +598,7 @@ impl Shop {
     }
 
     fn end_check(&mut self, checking: Checking) {
-        let mut bad = checking.bad;
-        if bad.is_none() {
-            bad = match self.store.signed_heads() {
-                Ok(heads) => heads.iter().find_map(|signed| {
-                    checking
-                        .check
-                        .signed_head(signed.stream, signed.head, &signed.signature)
-                        .err()
-                        .map(|e| e.to_string())
-                }),
-                Err(error) => Some(error.to_string()),
-            };
-        }
+        let bad = checking.bad.or_else(|| self.check_heads(&checking.check).err());
         let (ops, heads) = (checking.check.ops(), checking.check.heads().collect::<Vec<_>>());
         let business = self.engine.ledger().business_bytes();
         self.ask_past(move |past| {
@@ -624,7 +613,27 @@ impl Shop {
         });
     }
 
+    /// Checks every signed head against the chains walked.
+    fn check_heads(&mut self, check: &ChainCheck) -> Result<(), String> {
+        for signed in self.store.signed_heads().map_err(|error| error.to_string())? {
+            let id = OpId { stream: signed.stream, seq: signed.head.seq };
+            let there = self.store.op(id).map_err(|error| error.to_string())?.map(|op| op.hash);
+            let checked = check.signed_head(signed.stream, signed.head, there, &signed.signature);
+            checked.map_err(|error| error.to_string())?;
+        }
+        Ok(())
+    }
+
+    /// Signs the ends of streams that grew, where anything can be written.
+    fn sign(&mut self) {
+        if self.standing.no_space.is_none() && self.store.takes_ops() {
+            self.engine.handle(Input::SignDue);
+            self.turn();
+        }
+    }
+
     fn put_away(mut self) {
+        self.sign();
         let waiting = std::mem::take(&mut self.pace.waiting);
         self.send_rows(waiting, true);
         drop(self.state);

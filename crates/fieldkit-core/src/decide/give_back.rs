@@ -86,7 +86,7 @@ pub(super) fn undo(
 }
 
 fn known(ledger: &Ledger, order: OpId) -> Result<&Order, Refusal> {
-    ledger.orders.get(&order).ok_or_else(|| Refusal::UnknownOrder(order.text()))
+    ledger.orders.get(&order).map(AsRef::as_ref).ok_or_else(|| Refusal::UnknownOrder(order.text()))
 }
 
 fn asked_parts(order: &Order, asked: &[(u32, u32)]) -> Result<Vec<RefundLine>, Refusal> {

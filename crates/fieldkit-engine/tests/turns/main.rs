@@ -17,10 +17,13 @@ use fieldkit_core::op::{Actor, CommandKey, Key, SealedOp};
 use fieldkit_core::order::{Discount, Order};
 use fieldkit_core::refusal::Refusal;
 use fieldkit_core::stamp::ClockQuality;
-use fieldkit_engine::{Answer, Asked, Engine, Input, Known, Load, Outcome, Output, Projection, Ticket, Turn};
+use fieldkit_engine::{
+    Answer, Asked, Engine, Input, Known, Load, Outcome, Output, Projection, SIGN_TURNS, Ticket, Turn,
+};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 
 const NOON_MS: u64 = 1_795_000_000_000;
 
@@ -36,7 +39,7 @@ struct Shell {
     turns: Vec<Turn>,
     /// What `state.db` holds.
     keys: BTreeMap<Key, (Known, SealedOp)>,
-    orders: BTreeMap<OpId, Order>,
+    orders: BTreeMap<OpId, Arc<Order>>,
     unprojected: VecDeque<Projection>,
     /// Lookups done, their answers not yet given.
     lookups: VecDeque<Input>,
@@ -164,6 +167,12 @@ impl Shell {
         self.pump();
     }
 
+    fn sign(&mut self) {
+        self.engine.handle(Input::SignDue);
+        self.end_of_batch();
+        self.sync();
+    }
+
     fn sync(&mut self) {
         let Some(turn) = self.unsynced.pop_front() else { return };
         self.journal.extend(turn.ops.iter().cloned());
@@ -206,16 +215,19 @@ impl Shell {
         let mut chain = ChainCheck::default();
         let mut ledger = Ledger::default();
         let mut keys = BTreeMap::new();
+        let mut hashes = BTreeMap::new();
         for turn in &self.turns {
             for op in &turn.ops {
                 chain.next(op.op.stream, op.op.seq, &op.bytes).expect("each op continues its chain");
                 assert!(ledger.apply(op));
+                hashes.insert(op.id(), op.hash);
                 if let Some(key) = &op.op.key {
                     assert!(keys.insert(key.key.clone(), op.id()).is_none(), "a key was answered by two ops");
                 }
             }
             for (stream, head, signature) in &turn.heads {
-                chain.signed_head(*stream, *head, signature).expect("each head is signed by its key");
+                let there = hashes.get(&OpId { stream: *stream, seq: head.seq }).copied();
+                chain.signed_head(*stream, *head, there, signature).expect("each head is signed by its key");
             }
         }
         assert_eq!(ledger.state_bytes(), self.engine.ledger().state_bytes(), "the journal folds to the engine's state");
@@ -443,6 +455,52 @@ fn a_kit_that_went_back_goes_on_as_a_new_replica() {
     let ledger = shell.engine.ledger();
     assert!(ledger.replicas.contains_key(&new) && ledger.anomalies.is_empty());
     shell.check();
+}
+
+#[test]
+fn ends_are_signed_after_64_turns_and_when_it_is_due() {
+    let mut shell = Shell::new();
+    shell.sign();
+    let begun = shell.turns.len();
+    let signed = |shell: &Shell| shell.turns[begun..].iter().map(|turn| turn.heads.len()).collect::<Vec<_>>();
+    for turn in 0..SIGN_TURNS {
+        shell.ask(&turn.to_be_bytes(), 1, sale(1));
+        shell.settle();
+    }
+    let mut expected = vec![0; SIGN_TURNS as usize - 1];
+    expected.push(1);
+    assert_eq!(signed(&shell), expected);
+    shell.sign();
+    assert_eq!(signed(&shell), expected, "a signed end is not signed again");
+    shell.ask(b"one more", 1, sale(1));
+    shell.settle();
+    shell.sign();
+    expected.extend([0, 1]);
+    assert_eq!(signed(&shell), expected);
+    assert_eq!(shell.turns.last().map(|turn| turn.ops.len()), Some(0), "a signature needs no op");
+    shell.check();
+}
+
+#[test]
+fn an_end_that_a_kill_left_unsigned_is_signed_after_the_start() {
+    let mut shell = Shell::new();
+    shell.sign();
+    let signed: BTreeMap<_, _> =
+        shell.turns.iter().flat_map(|turn| &turn.heads).map(|(stream, head, _)| (*stream, *head)).collect();
+    shell.ask(b"k", 1, sale(1));
+    shell.settle();
+    let mut engine = Engine::new(Ledger::default(), shell.engine.signing_key().clone(), None);
+    for op in &shell.journal {
+        engine.fold(op, None);
+    }
+    engine.signed(&signed);
+    engine.handle(Input::SignDue);
+    engine.handle(Input::EndOfBatch);
+    let Some(Output::Append(turn)) = engine.poll_output() else { panic!("nothing is signed") };
+    let stream = shell.engine.newest_stream();
+    let head = shell.engine.ledger().head(&stream);
+    assert_eq!(turn.heads.iter().map(|(stream, head, _)| (*stream, *head)).collect::<Vec<_>>(), [(stream, head)]);
+    assert_eq!(turn.ops, []);
 }
 
 #[test]

@@ -15,6 +15,7 @@ use fieldkit_core::order::Order;
 use futures_util::stream::{self, Stream};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::convert::Infallible;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::broadcast::error::{RecvError, TryRecvError};
 use tokio::sync::{OwnedSemaphorePermit, broadcast};
@@ -130,7 +131,7 @@ impl Follower {
 #[derive(Clone, Default)]
 struct News {
     stock: BTreeSet<(OpId, String)>,
-    orders: BTreeMap<OpId, Order>,
+    orders: BTreeMap<OpId, Arc<Order>>,
     catalogue: bool,
     drawer: bool,
     status: bool,
@@ -144,7 +145,7 @@ impl News {
                 self.stock.insert((event, sku));
             }
             Update::Order(order) => {
-                self.orders.insert(order.order_id, *order);
+                self.orders.insert(order.order_id, order);
             }
             Update::Catalogue => self.catalogue = true,
             Update::Drawer => self.drawer = true,
