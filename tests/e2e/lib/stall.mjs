@@ -13,7 +13,7 @@ export const GOODS = [
 
 export function stall(name, options, body) {
   if (typeof options === "function") return stall(name, {}, options);
-  test(name, { timeout: options.timeout_ms ?? 60_000 }, async () => {
+  test(name, { timeout: options.timeout_ms ?? 120_000 }, async () => {
     const kit = await Kit.found(options.items ?? GOODS, options.kit);
     const context = await newContext(options.context);
     const tills = [];

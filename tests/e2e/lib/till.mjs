@@ -3,7 +3,7 @@
 // the content policy fails the test, unless the test said that it must come.
 import assert from "node:assert/strict";
 import { chromium } from "playwright-core";
-import { until, untilEqual } from "./wait.mjs";
+import { STATE_MS_MAX, until, untilEqual } from "./wait.mjs";
 
 const CHROMIUM = process.env.CHROMIUM ?? "/usr/bin/chromium";
 const QUIET = [
@@ -33,7 +33,7 @@ export async function closeBrowser() {
 export async function newContext(options = {}) {
   const opened = await openBrowser();
   const context = await opened.newContext({ locale: "en-US", viewport: { width: 1280, height: 900 }, ...options });
-  context.setDefaultTimeout(8_000);
+  context.setDefaultTimeout(STATE_MS_MAX);
   return context;
 }
 

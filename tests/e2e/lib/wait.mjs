@@ -3,7 +3,7 @@
 import { setTimeout as pause } from "node:timers/promises";
 
 const LOOK_EVERY_MS = 20;
-export const STATE_MS_MAX = 8_000;
+export const STATE_MS_MAX = 20_000;
 
 /** Resolves with the first value of `look` that is not undefined, null or false. */
 export async function until(what, look, ms_max = STATE_MS_MAX) {
