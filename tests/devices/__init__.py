@@ -1,0 +1,1 @@
+"""Devices to test against that share no code with the drivers."""
