@@ -75,7 +75,7 @@ class Program(Case):
             tracer = subprocess.Popen(["strace", "-f", "-e", "trace=fsync,sendto,write", "-o", trace, "-p", str(terminal.process.pid)],
                                       stderr=subprocess.PIPE)
         except FileNotFoundError:
-            self.skipTest("strace is not installed")
+            self.fail("strace is not installed: apt-get install strace")
         self.assertIn(b"attached", tracer.stderr.readline())
         self.attach(terminal).pay()
         terminal.stop()
