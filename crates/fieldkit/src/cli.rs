@@ -357,6 +357,9 @@ pub enum Cash {
         /// A word on a difference
         #[arg(long, default_value = "")]
         note: String,
+        /// Whose drawer, by id or name, also of a closed event; default: the one that is open
+        #[arg(long, value_name = "EVENT")]
+        event: Option<String>,
     },
     /// Put cash in
     In {

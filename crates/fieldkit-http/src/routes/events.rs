@@ -84,7 +84,7 @@ async fn show(shop: &Shop, gain: Gain) -> Result<wire::Event, Problem> {
     event.await?.ok_or_else(Problem::shown_later)
 }
 
-fn id_of(text: &str) -> Result<OpId, Problem> {
+pub(super) fn id_of(text: &str) -> Result<OpId, Problem> {
     OpId::from_text(text).ok_or_else(|| Refusal::UnknownEvent(super::shortened(text)).into())
 }
 

@@ -165,6 +165,31 @@ async fn events_open_clone_and_close() {
 }
 
 #[tokio::test]
+async fn a_drawer_left_behind_is_named_and_can_be_counted() {
+    let kit = Kit::new();
+    let first = kit.get("/api/v1/status").await.json()["event"].as_str().expect("an id").to_owned();
+    kit.post("/api/v1/drawer/open", &json!({"amount": eur(5000)})).await;
+    let close = format!("/api/v1/events/{first}/close");
+    kit.post(&close, &json!({})).await.refused(409, "drawer_uncounted");
+    // Sales go elsewhere before it is counted.
+    kit.post("/api/v1/events", &json!({"name": "Second", "zone": "Europe/Berlin", "currency": "CHF"})).await;
+    let drawer = kit.get("/api/v1/drawer").await.json();
+    assert_eq!((&drawer["state"], &drawer["event_name"]), (&json!("closed"), &json!("Second")));
+    let waits = json!([{"event": first, "event_name": "Market <b>day</b>", "expected": eur(5000)}]);
+    assert_eq!(drawer["uncounted"], waits);
+    let notices = kit.get("/api/v1/status").await.json()["notices"].clone();
+    assert_eq!((&notices[0]["code"], notices.as_array().map(Vec::len)), (&json!("drawer_uncounted"), Some(1)));
+    kit.post("/api/v1/drawer/count", &json!({"counted": eur(5000)})).await.refused(422, "wrong_currency");
+    kit.post("/api/v1/drawer/count", &json!({"counted": eur(1), "event": "x"})).await.refused(404, "unknown_event");
+    kit.get("/api/v1/drawer?event=x").await.refused(404, "unknown_event");
+    let counted = kit.post("/api/v1/drawer/count", &json!({"counted": eur(5000), "event": first})).await.json();
+    assert_eq!((&counted["event"], &counted["last_count"]["variance"]), (&json!(first), &eur(0)));
+    assert_eq!(kit.get("/api/v1/drawer").await.json()["uncounted"], json!([]));
+    assert_eq!(kit.get(&format!("/api/v1/drawer?event={first}")).await.json()["state"], "closed");
+    assert_eq!(kit.write("POST", &close, "counted", &json!({})).await.json()["state"], "closed");
+}
+
+#[tokio::test]
 async fn every_refusal_of_a_sale_has_its_code() {
     let kit = Kit::new();
     kit.stock("MUG", 9, json!({})).await;

@@ -376,9 +376,24 @@ pub struct Count {
     pub at: String,
 }
 
-/// The drawer of this kit at the open event.
+/// A drawer of this kit that is open where no sales go.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct UncountedDrawer {
+    /// The event.
+    pub event: String,
+    /// Its name.
+    pub event_name: String,
+    /// What should be in it.
+    pub expected: Money,
+}
+
+/// The drawer of this kit at an event.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct Drawer {
+    /// The event; null where none is open.
+    pub event: Option<String>,
+    /// Its name.
+    pub event_name: Option<String>,
     /// `open` or `closed`.
     pub state: &'static str,
     /// When the session began (RFC 3339).
@@ -391,6 +406,8 @@ pub struct Drawer {
     pub movements: Vec<Movement>,
     /// The last count.
     pub last_count: Option<Count>,
+    /// Drawers of this kit at other events that wait to be counted.
+    pub uncounted: Vec<UncountedDrawer>,
 }
 
 /// What a sighting means.

@@ -12,6 +12,7 @@
 //            import-file · import-result · conflict-SKU-MINOR
 //   drawer   drawer-state · drawer-open-amount · drawer-open · drawer-count-amount · drawer-note · drawer-count
 //            drawer-variance · move-amount · move-reason · move-in · move-out
+//            drawer-count-amount-other · drawer-note-other · drawer-count-other · drawer-variance-other
 //   event    event-new · event-form-name · event-form-seller · event-form-tax-0 · event-create · event-close · event-close-confirm
 //
 // `change` is in the cart before the payment and on the receipt after it; the two are never on one screen.

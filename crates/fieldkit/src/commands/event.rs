@@ -82,6 +82,49 @@ fn inherit(body: &mut Value, from: &Value, settings: &EventSettings) {
     take("seller", settings.seller.is_empty() && settings.address.is_empty() && settings.tax_id.is_empty());
 }
 
+/// The event that a person means, by its id or its name.
+pub async fn find(session: &Session, wanted: &str) -> Result<std::result::Result<Value, Exit>> {
+    let events = match session.get("/api/v1/events").await? {
+        Ok(events) => events,
+        Err(exit) => return Ok(Err(exit)),
+    };
+    let picked = pick(events.as_array().map(Vec::as_slice).unwrap_or_default(), wanted);
+    Ok(picked.cloned().map_err(|problem| say::problem(&problem, session.json)))
+}
+
+/// The event of that id, else the only one of that name; of several the only one that is open.
+fn pick<'a>(events: &'a [Value], wanted: &str) -> std::result::Result<&'a Value, Value> {
+    if let Some(event) = events.iter().find(|event| event["event_id"] == wanted) {
+        return Ok(event);
+    }
+    let name = wanted.trim().to_lowercase();
+    let named: Vec<&Value> = events.iter().filter(|event| say::text(event, "name").to_lowercase() == name).collect();
+    let open: Vec<&Value> = named.iter().copied().filter(|event| event["state"] == "open").collect();
+    match (named.as_slice(), open.as_slice()) {
+        ([event], _) | (_, [event]) => Ok(event),
+        ([], _) => Err(json!({
+            "code": "unknown_event",
+            "detail": format!("there is no event {wanted:?}"),
+            "next_step": "See the events with `fieldkit event list`.",
+        })),
+        (several, _) => {
+            let one = |event: &&Value| {
+                let part = |name| say::text(event, name);
+                format!("{} ({}, since {})", part("event_id"), part("state"), part("opened_at"))
+            };
+            Err(json!({
+                "code": "ambiguous_event",
+                "detail": format!(
+                    "{} events are called {wanted:?}: {}",
+                    several.len(),
+                    several.iter().map(one).collect::<Vec<_>>().join("; ")
+                ),
+                "next_step": "Say which by its id.",
+            }))
+        }
+    }
+}
+
 async fn change(session: &Session, event: &str, verb: &str) -> Result<Exit> {
     let key = key(&None)?;
     let path = format!("/api/v1/events/{}/{verb}", segment(event));
@@ -168,6 +211,27 @@ fn machine_zone() -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_event_is_meant_by_its_id_or_a_name_that_only_one_has() {
+        let event = |id: &str, name: &str, state: &str| json!({"event_id": id, "name": name, "state": state});
+        let events = [
+            event("A", "Market", "open"),
+            event("B", "Market", "closed"),
+            event("C", "Fair", "closed"),
+            event("D", "Drop", "open"),
+            event("E", "drop", "open"),
+        ];
+        let check = |wanted: &str| match pick(&events, wanted) {
+            Ok(event) => say::text(event, "event_id"),
+            Err(problem) => say::text(&problem, "code"),
+        };
+        assert_eq!((check("B"), check("fair "), check("MARKET")), ("B".into(), "C".into(), "A".into()));
+        assert_eq!((check("drop"), check("fai")), ("ambiguous_event".into(), "unknown_event".into()));
+        let problem = pick(&events, "drop").expect_err("two are open");
+        let detail = say::text(&problem, "detail");
+        assert!(detail.contains("D (open") && detail.contains("E (open"), "{detail}");
+    }
 
     #[test]
     fn tax_rates_are_named_by_their_percentage() {

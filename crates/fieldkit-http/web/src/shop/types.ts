@@ -191,7 +191,16 @@ export interface DrawerMovement {
   at: string;
 }
 
+/** A drawer that is open where no sales go. */
+export interface UncountedDrawer {
+  event: string;
+  event_name: string;
+  expected: Money;
+}
+
 export interface Drawer {
+  event: string | null;
+  event_name: string | null;
   state: "open" | "closed";
   opened_at: string | null;
   opening: Money | null;
@@ -204,6 +213,7 @@ export interface Drawer {
     note: string | null;
     at: string;
   } | null;
+  uncounted: UncountedDrawer[];
 }
 
 export interface ImportResult {
