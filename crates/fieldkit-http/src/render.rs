@@ -89,6 +89,11 @@ pub fn event(id: OpId, event: &Event) -> wire::Event {
     }
 }
 
+/// The event that sales go to.
+pub fn current_event(shelf: &Shelf<'_>) -> Option<wire::EventName> {
+    open_event(shelf).map(|(id, event)| wire::EventName { event_id: id.text(), name: event.opened.name.clone() })
+}
+
 /// Items of the open event; none without one.
 pub fn items(shelf: &Shelf<'_>) -> Vec<wire::Item> {
     let Some((id, event)) = open_event(shelf) else { return Vec::new() };

@@ -40,6 +40,8 @@ pub struct Standing {
     /// What the crew should know.
     pub notices: Vec<Notice>,
     sticky: Vec<Notice>,
+    /// Set while sales go to an event that nobody chose.
+    moved_on: Option<Notice>,
     box_state: BoxState,
     own_medium: bool,
     level: Level,
@@ -57,6 +59,7 @@ impl Standing {
             no_space: None,
             notices: Vec::new(),
             sticky: Vec::new(),
+            moved_on: None,
             box_state: store.box_state(),
             own_medium: store.box_on_own_medium(),
             level: Level::Ok,
@@ -165,10 +168,20 @@ impl Standing {
         self.refresh();
     }
 
-    /// Lets sales go to `event` if it is open, else to the newest open one.
+    /// Lets sales go to `event` if it is open. If it was just closed they stay where they were, or go to the newest open
+    /// one, and a notice says so.
     pub fn choose(&mut self, ledger: &Ledger, event: OpId, data: &Path) {
         let open = |id: &OpId| ledger.events.get(id).is_some_and(|event| event.state() == EventState::Open);
-        self.event = if open(&event) { Some(event) } else { newest_open(ledger) };
+        let chosen = Some(event).filter(open);
+        let kept = chosen.or(self.event.filter(open));
+        if chosen.is_some() || kept.is_none() {
+            self.moved_on = None;
+        }
+        self.event = kept.or_else(|| newest_open(ledger));
+        if let (None, Some(next)) = (kept, self.event) {
+            self.moved_on = moved_on(ledger, event, next);
+        }
+        self.refresh();
         let text = self.event.map(|id| id.text()).unwrap_or_default();
         if let Err(error) = std::fs::write(data.join(EVENT_FILE), text) {
             tracing::warn!("the chosen event cannot be remembered: {error}");
@@ -206,6 +219,7 @@ impl Standing {
 
     fn refresh(&mut self) {
         let mut notices = self.sticky.clone();
+        notices.extend(self.moved_on.clone());
         let mut say = |level, code, text: &str, next_step: &str| {
             notices.push(Notice { level, code, text: text.to_owned(), next_step: next_step.to_owned() });
         };
@@ -277,6 +291,14 @@ fn chosen(data: &Path, ledger: &Ledger) -> Option<OpId> {
     id.filter(open).or_else(|| newest_open(ledger))
 }
 
+/// Sales that go to another event unasked must not surprise anyone.
+fn moved_on(ledger: &Ledger, from: OpId, to: OpId) -> Option<Notice> {
+    let name = |id: &OpId| ledger.events.get(id).map(|event| event.opened.name.as_str());
+    let text = format!("{} is closed; sales go to {} now.", name(&from)?, name(&to)?);
+    let next_step = "To sell elsewhere, choose another event or make one on the Event page.".to_owned();
+    Some(Notice { level: "warn", code: "event_moved_on", text, next_step })
+}
+
 fn newest_open(ledger: &Ledger) -> Option<OpId> {
     let open = ledger.events.iter().filter(|(_, event)| event.state() == EventState::Open);
     open.max_by_key(|(id, event)| (event.opened_ms, **id)).map(|(id, _)| *id)
@@ -286,5 +308,78 @@ fn remove_quietly(path: &Path) {
     match std::fs::remove_file(path) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => tracing::warn!("{}: {error}", path.display()),
         _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use fieldkit_core::body::{EventOpened, Prices, Seller};
+    use fieldkit_core::event::Event;
+    use fieldkit_core::id::StreamId;
+    use fieldkit_core::money::Currency;
+
+    fn id(seq: u64) -> OpId {
+        OpId { stream: StreamId([1; 16]), seq }
+    }
+
+    /// Three open events, called 1 to 3, the last one the newest.
+    fn ledger() -> Ledger {
+        let mut ledger = Ledger::default();
+        for seq in 1..=3 {
+            let opened = EventOpened {
+                name: seq.to_string(),
+                zone: "UTC".to_owned(),
+                day_cutover_minutes: 0,
+                currency: Currency::from_code("EUR").expect("EUR is in ISO 4217"),
+                seller: Seller { name: String::new(), address: String::new(), tax_id: String::new() },
+                tax_rates: vec![],
+                prices: Prices::Inclusive,
+                training: false,
+                fold_version: 1,
+                cloned_from: None,
+            };
+            ledger.events.insert(id(seq), Event::new(opened, seq));
+        }
+        ledger
+    }
+
+    fn standing() -> Standing {
+        Standing {
+            event: Some(id(2)),
+            durability: Durability::OnThisKit,
+            safe_mode: false,
+            no_space: None,
+            notices: vec![],
+            sticky: vec![],
+            moved_on: None,
+            box_state: BoxState::Off,
+            own_medium: false,
+            level: Level::Ok,
+            lists_old: false,
+            starts: None,
+        }
+    }
+
+    #[test]
+    fn sales_go_elsewhere_only_when_they_must_and_a_notice_says_so() {
+        let home = tempfile::tempdir().expect("a directory");
+        let (mut ledger, mut standing) = (ledger(), standing());
+        let close = |ledger: &mut Ledger, seq| {
+            ledger.events.get_mut(&id(seq)).expect("it is known").closed_ms = Some(9);
+        };
+        let texts = |standing: &Standing| standing.notices.iter().map(|one| one.text.clone()).collect::<Vec<_>>();
+        close(&mut ledger, 1);
+        standing.choose(&ledger, id(1), home.path());
+        assert_eq!((standing.event, texts(&standing)), (Some(id(2)), vec![]), "another event was closed");
+        close(&mut ledger, 2);
+        standing.choose(&ledger, id(2), home.path());
+        let said = "2 is closed; sales go to 3 now.".to_owned();
+        assert_eq!((standing.event, texts(&standing)), (Some(id(3)), vec![said]));
+        standing.choose(&ledger, id(3), home.path());
+        assert_eq!(texts(&standing), Vec::<String>::new(), "chosen by a person, it is no news any more");
+        close(&mut ledger, 3);
+        standing.choose(&ledger, id(3), home.path());
+        assert_eq!((standing.event, texts(&standing)), (None, vec![]), "nothing is open");
     }
 }

@@ -146,7 +146,8 @@ async fn events_open_clone_and_close() {
     let status = kit.get("/api/v1/status").await.json();
     let first = status["event"].as_str().expect("an event").to_owned();
     let close = format!("/api/v1/events/{first}/close");
-    assert_eq!(kit.write("POST", &close, "c1", &json!({})).await.json()["state"], "closed");
+    let closed = kit.write("POST", &close, "c1", &json!({})).await.json();
+    assert_eq!((&closed["state"], &closed["sales_go_to"]), (&json!("closed"), &Value::Null));
     kit.post("/api/v1/orders", &cash(json!([{"sku": "MUG", "quantity": 1}]), 1000)).await.refused(409, "no_event");
     kit.write("POST", &close, "c2", &json!({})).await.refused(409, "event_closed");
     kit.post(&format!("/api/v1/events/{first}/open"), &json!({})).await.refused(409, "event_closed");
@@ -162,6 +163,11 @@ async fn events_open_clone_and_close() {
     assert_eq!((&events[0]["name"], &events[1]["state"]), (&json!("Second"), &json!("closed")));
     assert_eq!(kit.get("/api/v1/items").await.json()[0]["here"], 0);
     assert_eq!(kit.get("/api/v1/drawer").await.json()["state"], "closed");
+    let third = json!({"name": "Third", "zone": "Europe/Berlin", "currency": "EUR"});
+    let third = kit.post("/api/v1/events", &third).await.json()["event_id"].as_str().expect("an id").to_owned();
+    let closed = kit.post(&format!("/api/v1/events/{third}/close"), &json!({})).await.json();
+    let second = json!({"event_id": created.json()["event_id"], "name": "Second"});
+    assert_eq!((&closed["name"], &closed["sales_go_to"]), (&json!("Third"), &second));
 }
 
 #[tokio::test]

@@ -138,6 +138,25 @@ pub struct Event {
     pub orders: u64,
 }
 
+/// An event by name.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct EventName {
+    /// Its id.
+    pub event_id: String,
+    /// What it is called.
+    pub name: String,
+}
+
+/// An event that was closed, and where sales go now.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct ClosedEvent {
+    /// The event.
+    #[serde(flatten)]
+    pub event: Event,
+    /// The event that sales go to now; null where none is open.
+    pub sales_go_to: Option<EventName>,
+}
+
 /// An item and its stock.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct Item {

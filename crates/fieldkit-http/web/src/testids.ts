@@ -14,6 +14,7 @@
 //            drawer-variance · move-amount · move-reason · move-in · move-out
 //            drawer-count-amount-other · drawer-note-other · drawer-count-other · drawer-variance-other
 //   event    event-new · event-form-name · event-form-seller · event-form-tax-0 · event-create · event-close · event-close-confirm
+//            event-open-NAME
 //
 // `change` is in the cart before the payment and on the receipt after it; the two are never on one screen.
 
@@ -83,6 +84,7 @@ export const testids = {
   problem: "problem",
   offline: "offline",
   eventName: "event-name",
+  eventOpen: (name: string) => `event-open-${name}`,
   nav: (view: string) => `nav-${view}`,
   item: (sku: string) => `item-${sku}`,
   here: (sku: string) => `here-${sku}`,

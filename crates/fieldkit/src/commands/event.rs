@@ -13,14 +13,8 @@ use serde_json::{Value, json};
 pub async fn run(session: &Session, command: Event) -> Result<Exit> {
     match command {
         Event::Create { name, currency, clone, settings } => create(session, name, currency, clone, settings).await,
-        Event::Open { event } => change(session, &event, "open").await,
-        Event::Close { event } => {
-            let event = match event {
-                Some(event) => event,
-                None => say::text(&given!(session.get("/api/v1/status").await?), "event"),
-            };
-            change(session, &event, "close").await
-        }
+        Event::Open { event } => open(session, &event).await,
+        Event::Close { event } => close(session, event).await,
         Event::List => {
             let events = given!(session.get("/api/v1/events").await?);
             if session.json {
@@ -125,11 +119,41 @@ fn pick<'a>(events: &'a [Value], wanted: &str) -> std::result::Result<&'a Value,
     }
 }
 
-async fn change(session: &Session, event: &str, verb: &str) -> Result<Exit> {
+async fn open(session: &Session, event: &str) -> Result<Exit> {
     let key = key(&None)?;
-    let path = format!("/api/v1/events/{}/{verb}", segment(event));
+    let path = format!("/api/v1/events/{}/open", segment(event));
     let event = given!(session.write(Method::POST, &path, &key, &json!({})).await?);
-    Ok(print(session, &event))
+    print(session, &event);
+    if !session.json {
+        say::line("sales go to it now");
+    }
+    Ok(Exit::Fine)
+}
+
+/// Closes an event and says where sales go now, which nobody may have chosen.
+async fn close(session: &Session, event: Option<String>) -> Result<Exit> {
+    let id = match event {
+        Some(event) => event,
+        None => say::text(&given!(session.get("/api/v1/status").await?), "event"),
+    };
+    if id.is_empty() {
+        say::talk("error: no event is open\nhint: see them with `fieldkit event list`");
+        return Ok(Exit::Failed);
+    }
+    let key = key(&None)?;
+    let path = format!("/api/v1/events/{}/close", segment(&id));
+    let event = given!(session.write(Method::POST, &path, &key, &json!({})).await?);
+    print(session, &event);
+    if session.json {
+        return Ok(Exit::Fine);
+    }
+    let next = &event["sales_go_to"];
+    say::line(&if next.is_object() {
+        format!("sales go to {} now ({})", say::text(next, "name"), say::text(next, "event_id"))
+    } else {
+        "no event is open now: nothing can be sold until `fieldkit event create`".to_owned()
+    });
+    Ok(Exit::Fine)
 }
 
 fn print(session: &Session, event: &Value) -> Exit {

@@ -37,7 +37,11 @@ pub async fn status(session: &Session, options: Status) -> Result<Exit> {
         return Ok(Exit::Fine);
     }
     say::line(&format!("kit         {} ({})", say::text(&status, "kit"), say::text(&status, "replica")));
-    say::line(&format!("event       {}", say::text(&status, "event_name")));
+    let event = match status["event"].as_str() {
+        Some(id) => format!("{} ({id})", say::text(&status, "event_name")),
+        None => "none is open: nothing can be sold".to_owned(),
+    };
+    say::line(&format!("event       {event}"));
     let durability = &status["durability"];
     say::line(&format!("durability  {} (black box {})", say::text(durability, "word"), say::text(durability, "box")));
     say::line(&format!("drawer      {}", say::text(&status, "drawer")));

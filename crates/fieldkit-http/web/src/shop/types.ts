@@ -75,6 +75,10 @@ export interface ShopEvent {
   day_cutover_minutes: number;
 }
 
+export interface ClosedEvent extends ShopEvent {
+  sales_go_to: { event_id: string; name: string } | null;
+}
+
 export interface NewEvent {
   name: string;
   zone: string;
