@@ -76,3 +76,17 @@ stall("an event is not closed over an open drawer; one left open elsewhere is co
   assert.deepEqual([drawer.event_name, drawer.state, drawer.uncounted], ["Night market", "closed", []]);
   kit.run(["event", "close", "Corner Stall"]);
 });
+
+stall("cash taken before the opening is shown apart and not expected", async ({ kit, till }) => {
+  await till.sell("MUG", "20");
+  await till.view("drawer");
+  await till.holds("drawer-apart", euros(1250));
+  await till.id("drawer-open-amount").fill("100");
+  await till.id("drawer-open").click();
+  await till.shows("drawer-state", "Open");
+  await till.id("drawer-count-amount").fill("100");
+  await till.id("drawer-count").click();
+  await till.shows("drawer-state", "Closed");
+  assert.equal(kit.drawer().last_count.variance.minor, 0);
+  assert.match(kit.run(["cash", "show"]).stdout, /no drawer was open EUR 12\.50/u);
+});

@@ -299,6 +299,7 @@ pub fn drawer(shelf: &Shelf<'_>, event: Option<OpId>) -> wire::Drawer {
         opened_at: known.and_then(|drawer| drawer.opened_ms).map(|at| time(at, zone)),
         opening: money(known.map_or(0, |drawer| drawer.opening)),
         expected: money(known.map_or(0, |drawer| clamped(drawer.expected.0))),
+        while_closed: money(known.map_or(0, |drawer| clamped(drawer.while_closed.0))),
         movements: found.map_or_else(Vec::new, |(event, drawer)| movements(event, drawer, zone)),
         last_count: found.and_then(|(event, drawer)| count(event, drawer, zone)),
         uncounted: uncounted(shelf, id).map(|(_, drawer)| drawer).collect(),

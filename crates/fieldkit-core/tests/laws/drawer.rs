@@ -1,10 +1,14 @@
-//! The drawer beside the event: it is counted before an event is closed, and can be counted afterwards all the same.
+//! The drawer beside the event: it is counted before an event is closed, and can be counted afterwards all the same;
+//! cash taken while it was not open stands apart.
 
-use crate::world::{Terms, World};
-use fieldkit_core::body::{Direction, Prices};
+use crate::world::{Move, Terms, Wish, World};
+use fieldkit_core::author::Draft;
+use fieldkit_core::body::{Body, Direction, DrawerCounted, Prices};
 use fieldkit_core::decide::Command;
 use fieldkit_core::event::{Drawer, EventState};
 use fieldkit_core::id::Space;
+use fieldkit_core::money::Currency;
+use fieldkit_core::op::{Account, Posting, Unit};
 use fieldkit_core::refusal::Refusal;
 
 fn world(kits: u8) -> World {
@@ -54,4 +58,39 @@ fn a_drawer_can_be_counted_after_another_kit_closed_the_event() {
     assert_eq!((world.drawer(0).opened_ms, world.drawer(0).expected.0), (None, 0));
     assert_eq!(world.give(0, count(5_000)), Err(Refusal::DrawerClosed), "once");
     assert_eq!(world.give(0, Command::OpenDrawer { amount: 1 }), Err(Refusal::EventClosed(name())));
+}
+
+fn sell(world: &mut World) {
+    let sale = Wish::Sell { lines: vec![(0, 1, 0)], off: 0, extra: 0 };
+    world.step(0, &Move::Do(sale)).expect("a mug for 14.50");
+}
+
+#[test]
+fn cash_taken_before_the_opening_is_not_expected_in_the_drawer() {
+    let mut world = world(1);
+    sell(&mut world);
+    world.give(0, Command::OpenDrawer { amount: 5_000 }).expect("the drawer opens");
+    let sums = |world: &World| (world.drawer(0).expected.0, world.drawer(0).while_closed.0);
+    assert_eq!(sums(&world), (5_000, 1_450), "the crew counted what they opened with");
+    sell(&mut world);
+    world.give(0, count(6_450)).expect("opening cash and one sale, to the cent");
+    sell(&mut world);
+    assert_eq!(sums(&world), (0, 2_900));
+}
+
+#[test]
+fn a_count_that_took_earlier_cash_along_leaves_none_behind() {
+    // So counts were written before cash outside a session stood apart: 50.00 and 14.50 expected, all of it posted.
+    let mut world = world(1);
+    sell(&mut world);
+    world.give(0, Command::OpenDrawer { amount: 5_000 }).expect("the drawer opens");
+    let unit = Unit::Money(Currency::from_code("EUR").expect("EUR is in ISO 4217"));
+    let postings = vec![
+        Posting { account: Account::CASH, unit, amount: -6_450 },
+        Posting { account: Account::CASH_MOVED, unit, amount: 6_450 },
+    ];
+    let body = Body::DrawerCounted(DrawerCounted { counted: 6_450, expected: 6_450, note: String::new() });
+    let (draft, owner) = (Draft::new(Space::Event(world.event), body).moving(postings), world.owner);
+    world.kits[0].write(vec![draft], owner);
+    assert_eq!((world.drawer(0).expected.0, world.drawer(0).while_closed.0), (0, 0));
 }

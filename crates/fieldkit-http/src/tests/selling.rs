@@ -124,6 +124,9 @@ async fn the_drawer_knows_what_should_be_in_it() {
     kit.stock("MUG", 9, json!({})).await;
     let count = |minor: i64, note: &str| json!({"counted": eur(minor), "note": note});
     kit.post("/api/v1/drawer/count", &count(0, "")).await.refused(409, "drawer_closed");
+    kit.post("/api/v1/orders", &cash(json!([{"sku": "MUG", "quantity": 3}]), 3000)).await;
+    let before = kit.get("/api/v1/drawer").await.json();
+    assert_eq!((&before["expected"], &before["while_closed"]), (&eur(0), &eur(3000)));
     let opened = kit.post("/api/v1/drawer/open", &json!({"amount": eur(5000)})).await;
     assert_eq!((opened.status, &opened.json()["state"]), (StatusCode::OK, &json!("open")));
     kit.post("/api/v1/drawer/open", &json!({"amount": eur(6000)})).await.refused(409, "drawer_open");

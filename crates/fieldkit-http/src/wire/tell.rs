@@ -419,8 +419,10 @@ pub struct Drawer {
     pub opened_at: Option<String>,
     /// Opening cash; null without an event.
     pub opening: Option<Money>,
-    /// What should be in it now; null without an event.
+    /// What should be in it now: opening cash and the cash of the session; null without an event.
     pub expected: Option<Money>,
+    /// Cash taken less cash given back while no drawer was open, all through the event. It is not in `expected`.
+    pub while_closed: Option<Money>,
     /// Cash in and out during the session.
     pub movements: Vec<Movement>,
     /// The last count.

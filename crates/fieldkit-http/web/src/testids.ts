@@ -11,7 +11,7 @@
 //            count-reason · count-save · new-item · new-sku · new-name · new-price · new-count · new-save
 //            import-file · import-result · conflict-SKU-MINOR
 //   drawer   drawer-state · drawer-open-amount · drawer-open · drawer-count-amount · drawer-note · drawer-count
-//            drawer-variance · move-amount · move-reason · move-in · move-out
+//            drawer-variance · drawer-apart · move-amount · move-reason · move-in · move-out
 //            drawer-count-amount-other · drawer-note-other · drawer-count-other · drawer-variance-other
 //   event    event-new · event-form-name · event-form-seller · event-form-tax-0 · event-create · event-close · event-close-confirm
 //            event-open-NAME
@@ -69,6 +69,7 @@ export const testids = {
   drawerCountAmount: "drawer-count-amount",
   drawerCount: "drawer-count",
   drawerNote: "drawer-note",
+  drawerApart: "drawer-apart",
   drawerVariance: "drawer-variance",
   moveAmount: "move-amount",
   moveReason: "move-reason",

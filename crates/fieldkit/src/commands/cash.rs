@@ -84,6 +84,10 @@ fn print(session: &Session, drawer: &Value) -> Exit {
             say::money(&drawer["expected"])
         ));
     }
+    let apart = &drawer["while_closed"];
+    if apart["minor"].as_i64().is_some_and(|minor| minor != 0) {
+        say::line(&format!("cash taken while no drawer was open {}, not in what is expected", say::money(apart)));
+    }
     let count = &drawer["last_count"];
     if count.is_object() {
         let (counted, expected) = (say::money(&count["counted"]), say::money(&count["expected"]));

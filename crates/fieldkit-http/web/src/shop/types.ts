@@ -209,6 +209,7 @@ export interface Drawer {
   opened_at: string | null;
   opening: Money | null;
   expected: Money | null;
+  while_closed: Money | null;
   movements: DrawerMovement[];
   last_count: {
     counted: Money;
