@@ -34,6 +34,8 @@ def rows(kit):
     yield row("an item in an unknown tax rate", 1, "hint:")("catalog", "set", "X", "--name", "X", "--price", "1", "--tax-rate", "none")
     yield row("a file that is not there", 1, "/nowhere.csv")("catalog", "import", "/nowhere.csv")
     yield row("an unknown event", 1, "hint:")("event", "open", "NOPE")
+    yield row("an unknown event to close", 1, "no event", "hint:")("event", "close", "NOPE")
+    yield row("an unknown event to clone", 1, "no event", "hint:")("event", "create", "--name", "X", "--clone", "NOPE")
     yield row("a command that is not known", 2)("sel")
     yield row("an option that is not known", 2)("status", "--jsn")
     yield row("serving other machines", 2, "loopback")("up", "--listen", "0.0.0.0:18999")

@@ -61,6 +61,12 @@ stall("closing an event says where sales go then; another one is chosen by a pre
   await till.shows("event-name", "Fair");
   await till.id("event-open-Corner Stall").click();
   await till.shows("event-name", "Corner Stall");
+  kit.run(["event", "create", "--name", "Twice"]);
+  kit.run(["event", "create", "--name", "twice"]);
+  const which = kit.run(["event", "open", "TWICE"], { wanted: 1 });
+  assert.match(which.stderr, /2 events are called "TWICE": \S+ \(open, since [^]*hint: Say which by its id/u);
+  for (const event of kit.json(["event", "list"]).filter((each) => /twice/iu.test(each.name))) kit.run(["event", "close", event.event_id]);
+  kit.run(["event", "open", "corner stall"]);
   const closed = kit.run(["event", "close"]);
   assert.match(closed.stdout, /Corner Stall is closed[^]*sales go to Fair now/u);
   await till.shows("event-name", "Fair");

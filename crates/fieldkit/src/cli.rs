@@ -199,7 +199,7 @@ pub enum Event {
         /// ISO 4217 currency; default: the current event's
         #[arg(long)]
         currency: Option<String>,
-        /// Begin with the catalogue of the current event, or of EVENT
+        /// Begin with the catalogue of the current event, or of EVENT, by its id or name
         #[arg(long, value_name = "EVENT", num_args = 0..=1, default_missing_value = "")]
         clone: Option<String>,
         /// Settings
@@ -208,12 +208,12 @@ pub enum Event {
     },
     /// Let sales go to an open event
     Open {
-        /// Its id
+        /// Its id, or its name where only one has it
         event: String,
     },
     /// Close an event; default: the current one
     Close {
-        /// Its id
+        /// Its id, or its name where only one has it
         event: Option<String>,
     },
     /// List events

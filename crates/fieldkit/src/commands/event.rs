@@ -6,6 +6,7 @@ use crate::say::{self, Exit};
 use anyhow::{Context, Result};
 use fieldkit_core::body::{Prices, Seller, TaxRate};
 use fieldkit_core::decide::NewEvent;
+use fieldkit_core::id::OpId;
 use hyper::Method;
 use serde_json::{Value, json};
 
@@ -48,20 +49,26 @@ async fn create(
         "tax_rates": rates.collect::<Vec<_>>(), "prices": new.prices.text(), "training": new.training,
     });
     if let Some(source) = clone {
-        let events = given!(session.get("/api/v1/events").await?);
-        let events = events.as_array().cloned().unwrap_or_default();
-        let wanted = if source.is_empty() { say::text(&status, "event") } else { source };
-        // Without an open event the newest one is meant; the list begins with it.
-        let found = events.iter().find(|event| event["event_id"] == wanted.as_str());
-        let found = found.or_else(|| events.first().filter(|_| wanted.is_empty()));
-        body["clone_from"] = found.map_or_else(|| json!(wanted), |event| event["event_id"].clone());
-        if let Some(found) = found {
-            inherit(&mut body, found, &settings);
-        }
+        let found = if source.is_empty() { current(session, &status).await? } else { find(session, &source).await? };
+        let found = given!(found);
+        body["clone_from"] = found["event_id"].clone();
+        inherit(&mut body, &found, &settings);
     }
     let key = key(&None)?;
     let event = given!(session.write(Method::POST, "/api/v1/events", &key, &body).await?);
     Ok(print(session, &event))
+}
+
+/// The event that sales go to; without one the newest is meant, with which the list begins.
+async fn current(session: &Session, status: &Value) -> Result<std::result::Result<Value, Exit>> {
+    let events = match session.get("/api/v1/events").await? {
+        Ok(events) => events,
+        Err(exit) => return Ok(Err(exit)),
+    };
+    let events = events.as_array().map(Vec::as_slice).unwrap_or_default();
+    let found = events.iter().find(|event| event["event_id"] == status["event"]).or(events.first());
+    let none = || say::problem(&json!({"code": "no_event", "detail": "there is no event to clone"}), session.json);
+    Ok(found.cloned().ok_or_else(none))
 }
 
 /// What was not said is as it was at the event that is cloned.
@@ -88,7 +95,9 @@ pub async fn find(session: &Session, wanted: &str) -> Result<std::result::Result
 
 /// The event of that id, else the only one of that name; of several the only one that is open.
 fn pick<'a>(events: &'a [Value], wanted: &str) -> std::result::Result<&'a Value, Value> {
-    if let Some(event) = events.iter().find(|event| event["event_id"] == wanted) {
+    if let Some(id) = OpId::from_text(wanted).map(|id| id.text())
+        && let Some(event) = events.iter().find(|event| event["event_id"] == id.as_str())
+    {
         return Ok(event);
     }
     let name = wanted.trim().to_lowercase();
@@ -120,8 +129,9 @@ fn pick<'a>(events: &'a [Value], wanted: &str) -> std::result::Result<&'a Value,
 }
 
 async fn open(session: &Session, event: &str) -> Result<Exit> {
+    let id = say::text(&given!(find(session, event).await?), "event_id");
     let key = key(&None)?;
-    let path = format!("/api/v1/events/{}/open", segment(event));
+    let path = format!("/api/v1/events/{}/open", segment(&id));
     let event = given!(session.write(Method::POST, &path, &key, &json!({})).await?);
     print(session, &event);
     if !session.json {
@@ -133,7 +143,7 @@ async fn open(session: &Session, event: &str) -> Result<Exit> {
 /// Closes an event and says where sales go now, which nobody may have chosen.
 async fn close(session: &Session, event: Option<String>) -> Result<Exit> {
     let id = match event {
-        Some(event) => event,
+        Some(event) => say::text(&given!(find(session, &event).await?), "event_id"),
         None => say::text(&given!(session.get("/api/v1/status").await?), "event"),
     };
     if id.is_empty() {
@@ -238,23 +248,24 @@ mod tests {
 
     #[test]
     fn an_event_is_meant_by_its_id_or_a_name_that_only_one_has() {
-        let event = |id: &str, name: &str, state: &str| json!({"event_id": id, "name": name, "state": state});
+        let id = |seq| OpId { stream: fieldkit_core::id::StreamId([1; 16]), seq }.text();
+        let event = |seq, name: &str, state: &str| json!({"event_id": id(seq), "name": name, "state": state});
         let events = [
-            event("A", "Market", "open"),
-            event("B", "Market", "closed"),
-            event("C", "Fair", "closed"),
-            event("D", "Drop", "open"),
-            event("E", "drop", "open"),
+            event(1, "Market", "open"),
+            event(2, "Market", "closed"),
+            event(3, "Fair", "closed"),
+            event(4, "Drop", "open"),
+            event(5, "drop", "open"),
         ];
         let check = |wanted: &str| match pick(&events, wanted) {
             Ok(event) => say::text(event, "event_id"),
             Err(problem) => say::text(&problem, "code"),
         };
-        assert_eq!((check("B"), check("fair "), check("MARKET")), ("B".into(), "C".into(), "A".into()));
-        assert_eq!((check("drop"), check("fai")), ("ambiguous_event".into(), "unknown_event".into()));
-        let problem = pick(&events, "drop").expect_err("two are open");
-        let detail = say::text(&problem, "detail");
-        assert!(detail.contains("D (open") && detail.contains("E (open"), "{detail}");
+        assert_eq!([check(&id(2)), check(&id(2).to_lowercase())], [id(2), id(2)]);
+        assert_eq!([check("fair "), check("MARKET")], [id(3), id(1)], "of two the one that is open");
+        assert_eq!([check("drop"), check("fai"), check(&id(9))], ["ambiguous_event", "unknown_event", "unknown_event"]);
+        let detail = say::text(&pick(&events, "drop").expect_err("two are open"), "detail");
+        assert!(detail.contains(&format!("{} (open", id(4))) && detail.contains(&id(5)), "{detail}");
     }
 
     #[test]
