@@ -1,10 +1,10 @@
 // Stable names for the elements that tests drive. Tests rely on these; rename with care.
 //
-//   shell    nav-sell nav-orders nav-stock nav-drawer nav-event · event-name · durability · offline · problem · undo
+//   shell    nav-sell nav-orders nav-stock nav-drawer nav-event · event-name · durability · training · offline · problem · undo
 //   sell     search · item-SKU · here-SKU · cart-open · cart-line-SKU · qty-plus-SKU · qty-minus-SKU · line-discount-SKU
 //            order-discount · discount-value · discount-reason · discount-apply · open-price · open-price-add
 //            total · cash-given · cash-exact · change · pay · clear-cart · not-known
-//   receipt  receipt · receipt-number · receipt-state · receipt-qr · change · new-sale
+//   receipt  receipt · receipt-training · receipt-number · receipt-state · receipt-qr · change · new-sale
 //   orders   order-RECEIPT · orders-more · refund · refund-qty-LINE · refund-all · refund-reason · refund-restock
 //            refund-confirm · void · void-reason · void-confirm · undo-RECEIPT
 //   stock    stock-row-SKU · stock-edit-SKU · stock-name · stock-price · stock-save · stock-count-SKU · count-value
@@ -35,6 +35,7 @@ export const testids = {
   clearCart: "clear-cart",
   notKnown: "not-known",
   receipt: "receipt",
+  receiptTraining: "receipt-training",
   receiptNumber: "receipt-number",
   receiptState: "receipt-state",
   receiptQr: "receipt-qr",
@@ -82,6 +83,7 @@ export const testids = {
   eventClose: "event-close",
   eventCloseConfirm: "event-close-confirm",
   durability: "durability",
+  training: "training",
   problem: "problem",
   offline: "offline",
   eventName: "event-name",

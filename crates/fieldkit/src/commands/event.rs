@@ -23,10 +23,14 @@ pub async fn run(session: &Session, command: Event) -> Result<Exit> {
                 return Ok(Exit::Fine);
             }
             let row = |event: &Value| {
-                ["event_id", "name", "state", "currency", "zone"].map(|name| say::text(event, name)).to_vec()
+                let training = if event["training"] == json!(true) { "TRAINING" } else { "" };
+                let mut row =
+                    ["event_id", "name", "state", "currency", "zone"].map(|name| say::text(event, name)).to_vec();
+                row.push(training.to_owned());
+                row
             };
             let rows: Vec<Vec<String>> = events.as_array().into_iter().flatten().map(row).collect();
-            say::table(&["event", "name", "state", "currency", "zone"], &[], &rows);
+            say::table(&["event", "name", "state", "currency", "zone", ""], &[], &rows);
             Ok(Exit::Fine)
         }
     }

@@ -42,6 +42,9 @@ pub async fn status(session: &Session, options: Status) -> Result<Exit> {
         None => "none is open: nothing can be sold".to_owned(),
     };
     say::line(&format!("event       {event}"));
+    if status["training"] == json!(true) {
+        say::line("            TRAINING: nothing here is a real sale");
+    }
     let durability = &status["durability"];
     say::line(&format!("durability  {} (black box {})", say::text(durability, "word"), say::text(durability, "box")));
     say::line(&format!("drawer      {}", say::text(&status, "drawer")));

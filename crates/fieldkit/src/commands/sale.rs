@@ -78,6 +78,9 @@ fn print_sale(session: &Session, order: &Value) {
     if session.json {
         return say::json(order);
     }
+    if order["training"] == json!(true) {
+        say::line("TRAINING: no real sale");
+    }
     for line in order["lines"].as_array().into_iter().flatten() {
         let (quantity, name) = (say::text(line, "quantity"), say::text(line, "name"));
         say::line(&format!("{quantity} × {name}  {}", say::money(&line["total"])));
@@ -124,9 +127,11 @@ pub async fn orders(session: &Session, options: Orders) -> Result<Exit> {
     }
     let row = |order: &Value| {
         let number = format!("{}-{}", say::text(order, "series"), say::text(order, "receipt"));
-        vec![number, say::text(order, "placed_at"), say::text(order, "state"), say::money(&order["total"])]
+        let training = if order["training"] == json!(true) { "TRAINING" } else { "" };
+        let [when, state] = ["placed_at", "state"].map(|name| say::text(order, name));
+        vec![number, when, state, say::money(&order["total"]), training.to_owned()]
     };
-    say::table(&["receipt", "when", "state", "total"], &[3], &all.iter().map(row).collect::<Vec<_>>());
+    say::table(&["receipt", "when", "state", "total", ""], &[3], &all.iter().map(row).collect::<Vec<_>>());
     Ok(Exit::Fine)
 }
 
