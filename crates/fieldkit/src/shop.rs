@@ -530,7 +530,11 @@ impl Shop {
                 self.publish(Update::Drawer);
             }
             Gain::Item(_) | Gain::Imported(_) => self.publish(Update::Catalogue),
-            Gain::Drawer => self.publish(Update::Drawer),
+            Gain::Drawer => {
+                self.publish(Update::Drawer);
+                // Whether it is open is part of the status.
+                self.publish(Update::Status);
+            }
             Gain::Event(event) => {
                 self.standing.choose(self.engine.ledger(), *event, &self.data);
                 self.publish(Update::Status);
