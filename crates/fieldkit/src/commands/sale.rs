@@ -93,8 +93,20 @@ fn print_sale(session: &Session, order: &Value) {
         say::text(order, "state"),
         say::text(order, "durability"),
     ));
+    print_refunds(order);
     for warning in order["warnings"].as_array().into_iter().flatten() {
         say::talk(&format!("warning: {}", warning.as_str().unwrap_or_default()));
+    }
+}
+
+/// Refunds and voids with the ids that `refund --undo` takes.
+fn print_refunds(order: &Value) {
+    for refund in order["refunds"].as_array().into_iter().flatten() {
+        let part = |name| say::text(refund, name);
+        let undone = if refund["undone"] == json!(true) { " (undone)" } else { "" };
+        let receipt = format!("{}-{}", say::text(order, "series"), part("receipt"));
+        let amount = say::money(&refund["amount"]);
+        say::line(&format!("{} {receipt} {amount} {}{undone}   {}", part("kind"), part("refund_id"), part("reason")));
     }
 }
 
@@ -165,11 +177,7 @@ pub async fn refund(session: &Session, options: Refund) -> Result<Exit> {
         say::text(&order, "receipt"),
         say::text(&order, "state").replace('_', " "),
     ));
-    for refund in order["refunds"].as_array().into_iter().flatten() {
-        let undone = if refund["undone"] == json!(true) { " (undone)" } else { "" };
-        let id = say::text(refund, "refund_id");
-        say::line(&format!("{} {} {id}{undone}", say::text(refund, "kind"), say::money(&refund["amount"])));
-    }
+    print_refunds(&order);
     Ok(Exit::Fine)
 }
 
