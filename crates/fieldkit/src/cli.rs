@@ -36,6 +36,14 @@ pub struct Common {
     pub black_box: Option<String>,
 }
 
+/// How a write is repeated.
+#[derive(Debug, Clone, Args)]
+pub struct Repeat {
+    /// Repeat a write safely: the key that it printed first
+    #[arg(long, value_name = "KEY")]
+    pub idempotency_key: Option<String>,
+}
+
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
@@ -205,16 +213,25 @@ pub enum Event {
         /// Settings
         #[command(flatten)]
         settings: EventSettings,
+        /// Its key
+        #[command(flatten)]
+        repeat: Repeat,
     },
     /// Let sales go to an open event
     Open {
         /// Its id, or its name where only one has it
         event: String,
+        /// Its key
+        #[command(flatten)]
+        repeat: Repeat,
     },
     /// Close an event; default: the current one
     Close {
         /// Its id, or its name where only one has it
         event: Option<String>,
+        /// Its key
+        #[command(flatten)]
+        repeat: Repeat,
     },
     /// List events
     List,
@@ -228,6 +245,9 @@ pub enum Catalog {
     Import {
         /// The file
         file: PathBuf,
+        /// Its key
+        #[command(flatten)]
+        repeat: Repeat,
     },
     /// Add an item or change one
     #[command(
@@ -254,6 +274,9 @@ pub enum Catalog {
         /// Units at hand, for a new item
         #[arg(long)]
         count: Option<i64>,
+        /// Its key
+        #[command(flatten)]
+        repeat: Repeat,
     },
 }
 
@@ -269,9 +292,9 @@ pub struct Stock {
     /// Why: delivered, counted, found, damaged, lost
     #[arg(long, default_value = "counted")]
     pub reason: String,
-    /// Repeat safely with this key
-    #[arg(long)]
-    pub idempotency_key: Option<String>,
+    /// Its key
+    #[command(flatten)]
+    pub repeat: Repeat,
 }
 
 /// `sell`
@@ -301,9 +324,9 @@ pub struct Sell {
     /// Campaign that brought the buyer
     #[arg(long, default_value = "")]
     pub campaign: String,
-    /// Repeat safely with this key
-    #[arg(long)]
-    pub idempotency_key: Option<String>,
+    /// Its key
+    #[command(flatten)]
+    pub repeat: Repeat,
 }
 
 /// `orders`
@@ -337,9 +360,9 @@ pub struct Refund {
     /// Undo this refund or void
     #[arg(long, value_name = "REFUND", conflicts_with_all = ["order", "lines", "void"])]
     pub undo: Option<String>,
-    /// Repeat safely with this key
-    #[arg(long)]
-    pub idempotency_key: Option<String>,
+    /// Its key
+    #[command(flatten)]
+    pub repeat: Repeat,
 }
 
 /// `cash`
@@ -349,6 +372,9 @@ pub enum Cash {
     Open {
         /// Amount, such as 100.00
         amount: String,
+        /// Its key
+        #[command(flatten)]
+        repeat: Repeat,
     },
     /// Count the drawer and end its session
     Count {
@@ -360,6 +386,9 @@ pub enum Cash {
         /// Whose drawer, by id or name, also of a closed event; default: the one that is open
         #[arg(long, value_name = "EVENT")]
         event: Option<String>,
+        /// Its key
+        #[command(flatten)]
+        repeat: Repeat,
     },
     /// Put cash in
     In {
@@ -368,6 +397,9 @@ pub enum Cash {
         /// Why
         #[arg(long)]
         reason: String,
+        /// Its key
+        #[command(flatten)]
+        repeat: Repeat,
     },
     /// Take cash out
     Out {
@@ -376,6 +408,9 @@ pub enum Cash {
         /// Why
         #[arg(long)]
         reason: String,
+        /// Its key
+        #[command(flatten)]
+        repeat: Repeat,
     },
     /// Show the drawer
     Show,

@@ -1,7 +1,7 @@
 //! `cash`: the drawer.
 
 use super::{Session, Usage, amount, event, given, key, segment};
-use crate::cli::Cash;
+use crate::cli::{Cash, Repeat};
 use crate::say::{self, Exit};
 use anyhow::Result;
 use hyper::Method;
@@ -13,27 +13,28 @@ pub async fn run(session: &Session, command: Cash) -> Result<Exit> {
         let drawer = given!(session.get("/api/v1/drawer").await?);
         return Ok(print(session, &drawer));
     }
-    if let Cash::Count { amount, note, event } = &command {
-        return count(session, amount, note, event.as_deref()).await;
+    if let Cash::Count { amount, note, event, repeat } = &command {
+        return count(session, amount, note, event.as_deref(), repeat).await;
     }
     let currency = given!(session.currency().await?);
     let money =
         |text: &str| -> Result<Value> { Ok(json!({"minor": amount(text, currency)?, "currency": currency.code()})) };
-    let (path, body) = match &command {
-        Cash::Open { amount } => ("open", json!({"amount": money(amount)?})),
-        Cash::In { amount, reason } => ("move", json!({"direction": "in", "amount": money(amount)?, "reason": reason})),
-        Cash::Out { amount, reason } => {
-            ("move", json!({"direction": "out", "amount": money(amount)?, "reason": reason}))
-        }
+    let movement = |direction: &str, amount: &str, reason: &str| -> Result<Value> {
+        Ok(json!({"direction": direction, "amount": money(amount)?, "reason": reason}))
+    };
+    let (path, body, repeat) = match &command {
+        Cash::Open { amount, repeat } => ("open", json!({"amount": money(amount)?}), repeat),
+        Cash::In { amount, reason, repeat } => ("move", movement("in", amount, reason)?, repeat),
+        Cash::Out { amount, reason, repeat } => ("move", movement("out", amount, reason)?, repeat),
         Cash::Count { .. } | Cash::Show => return Ok(Exit::Usage),
     };
-    let key = key(&None)?;
+    let key = key(repeat)?;
     let drawer = given!(session.write(Method::POST, &format!("/api/v1/drawer/{path}"), &key, &body).await?);
     Ok(print(session, &drawer))
 }
 
 /// Counts the drawer of the event that is named, else the one that is open, be its event closed or not.
-async fn count(session: &Session, found: &str, note: &str, wanted: Option<&str>) -> Result<Exit> {
+async fn count(session: &Session, found: &str, note: &str, wanted: Option<&str>, repeat: &Repeat) -> Result<Exit> {
     let mut drawer = given!(session.get("/api/v1/drawer").await?);
     let other = match wanted {
         Some(wanted) => Some(say::text(&given!(event::find(session, wanted).await?), "event_id")),
@@ -53,7 +54,7 @@ async fn count(session: &Session, found: &str, note: &str, wanted: Option<&str>)
         // Named, so that the same key means the same drawer, whatever is open then.
         body["event"] = drawer["event"].clone();
     }
-    let key = key(&None)?;
+    let key = key(repeat)?;
     let drawer = given!(session.write(Method::POST, "/api/v1/drawer/count", &key, &body).await?);
     Ok(print(session, &drawer))
 }

@@ -1,7 +1,7 @@
 //! `catalog` and `stock`.
 
 use super::{Session, Usage, amount, given, key, pair, segment};
-use crate::cli::{Catalog, Stock};
+use crate::cli::{Catalog, Repeat, Stock};
 use crate::say::{self, Exit};
 use anyhow::{Context, Result};
 use hyper::Method;
@@ -10,12 +10,12 @@ use serde_json::{Value, json};
 /// `catalog`
 pub async fn run(session: &Session, command: Catalog) -> Result<Exit> {
     match command {
-        Catalog::Import { file } => import(session, &file).await,
+        Catalog::Import { file, repeat } => import(session, &file, &repeat).await,
         Catalog::Set { .. } => set(session, command).await,
     }
 }
 
-async fn import(session: &Session, file: &std::path::Path) -> Result<Exit> {
+async fn import(session: &Session, file: &std::path::Path, repeat: &Repeat) -> Result<Exit> {
     let bytes = std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
     let name = file.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     let dir = file.canonicalize().ok().and_then(|path| path.parent().map(|dir| dir.display().to_string()));
@@ -23,12 +23,9 @@ async fn import(session: &Session, file: &std::path::Path) -> Result<Exit> {
         Some(dir) => format!("/api/v1/catalog/import?name={}&pictures={}", segment(&name), segment(&dir)),
         None => format!("/api/v1/catalog/import?name={}", segment(&name)),
     };
-    let key = key(&None)?;
-    let reply = session.client.write_bytes(Method::POST, &path, &key, "text/csv", bytes).await?;
-    if !reply.status.is_success() {
-        return Ok(say::problem(&reply.body, session.json));
-    }
-    let answer = reply.body;
+    let key = key(repeat)?;
+    let reply = session.client.write_csv(&path, &key, bytes).await?;
+    let answer = given!(session.written(reply, &key));
     if session.json {
         say::json(&answer);
         return Ok(Exit::Fine);
@@ -45,7 +42,7 @@ async fn import(session: &Session, file: &std::path::Path) -> Result<Exit> {
 }
 
 async fn set(session: &Session, command: Catalog) -> Result<Exit> {
-    let Catalog::Set { sku, name, price, tax_rate, barcode, open_price, count } = command else {
+    let Catalog::Set { sku, name, price, tax_rate, barcode, open_price, count, repeat } = command else {
         return Ok(Exit::Usage);
     };
     let currency = given!(session.currency().await?);
@@ -64,7 +61,7 @@ async fn set(session: &Session, command: Catalog) -> Result<Exit> {
     if let Some(price) = price {
         put("price", Some(json!({"minor": amount(&price, currency)?, "currency": currency.code()})));
     }
-    let key = key(&None)?;
+    let key = key(&repeat)?;
     let item = if known {
         if count.is_some() {
             return Err(
@@ -99,7 +96,7 @@ pub async fn stock(session: &Session, options: Stock) -> Result<Exit> {
             (sku, json!({"change": whole(by.trim_start_matches('+'))?, "reason": options.reason}))
         }
     };
-    let key = key(&options.idempotency_key)?;
+    let key = key(&options.repeat)?;
     let path = format!("/api/v1/stock/{}", segment(sku));
     let item = given!(session.write(Method::POST, &path, &key, &change).await?);
     print(session, &Value::Array(vec![item.clone()]), &item);

@@ -1,7 +1,7 @@
 //! `event`.
 
 use super::{Session, Usage, given, key, pair, percent_ppm, segment};
-use crate::cli::{Event, EventSettings, PricesArg};
+use crate::cli::{Event, EventSettings, PricesArg, Repeat};
 use crate::say::{self, Exit};
 use anyhow::{Context, Result};
 use fieldkit_core::body::{Prices, Seller, TaxRate};
@@ -13,9 +13,11 @@ use serde_json::{Value, json};
 /// `event`
 pub async fn run(session: &Session, command: Event) -> Result<Exit> {
     match command {
-        Event::Create { name, currency, clone, settings } => create(session, name, currency, clone, settings).await,
-        Event::Open { event } => open(session, &event).await,
-        Event::Close { event } => close(session, event).await,
+        Event::Create { name, currency, clone, settings, repeat } => {
+            create(session, name, currency, clone, settings, &repeat).await
+        }
+        Event::Open { event, repeat } => open(session, &event, &repeat).await,
+        Event::Close { event, repeat } => close(session, event, &repeat).await,
         Event::List => {
             let events = given!(session.get("/api/v1/events").await?);
             if session.json {
@@ -42,6 +44,7 @@ async fn create(
     currency: Option<String>,
     clone: Option<String>,
     settings: EventSettings,
+    repeat: &Repeat,
 ) -> Result<Exit> {
     let status = given!(session.get("/api/v1/status").await?);
     let currency = currency.unwrap_or_else(|| say::text(&status, "currency"));
@@ -58,7 +61,7 @@ async fn create(
         body["clone_from"] = found["event_id"].clone();
         inherit(&mut body, &found, &settings);
     }
-    let key = key(&None)?;
+    let key = key(repeat)?;
     let event = given!(session.write(Method::POST, "/api/v1/events", &key, &body).await?);
     Ok(print(session, &event))
 }
@@ -132,9 +135,9 @@ fn pick<'a>(events: &'a [Value], wanted: &str) -> std::result::Result<&'a Value,
     }
 }
 
-async fn open(session: &Session, event: &str) -> Result<Exit> {
+async fn open(session: &Session, event: &str, repeat: &Repeat) -> Result<Exit> {
     let id = say::text(&given!(find(session, event).await?), "event_id");
-    let key = key(&None)?;
+    let key = key(repeat)?;
     let path = format!("/api/v1/events/{}/open", segment(&id));
     let event = given!(session.write(Method::POST, &path, &key, &json!({})).await?);
     print(session, &event);
@@ -145,7 +148,7 @@ async fn open(session: &Session, event: &str) -> Result<Exit> {
 }
 
 /// Closes an event and says where sales go now, which nobody may have chosen.
-async fn close(session: &Session, event: Option<String>) -> Result<Exit> {
+async fn close(session: &Session, event: Option<String>, repeat: &Repeat) -> Result<Exit> {
     let id = match event {
         Some(event) => say::text(&given!(find(session, &event).await?), "event_id"),
         None => say::text(&given!(session.get("/api/v1/status").await?), "event"),
@@ -154,7 +157,7 @@ async fn close(session: &Session, event: Option<String>) -> Result<Exit> {
         say::talk("error: no event is open\nhint: see them with `fieldkit event list`");
         return Ok(Exit::Failed);
     }
-    let key = key(&None)?;
+    let key = key(repeat)?;
     let path = format!("/api/v1/events/{}/close", segment(&id));
     let event = given!(session.write(Method::POST, &path, &key, &json!({})).await?);
     print(session, &event);

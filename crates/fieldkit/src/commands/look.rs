@@ -2,21 +2,19 @@
 
 use super::{Session, data_dir, given};
 use crate::cli::{Common, Status, Verify};
-use crate::client::Client;
+use crate::client::{Client, VERIFY_SECONDS_MAX};
 use crate::identity::Organisation;
 use crate::say::{self, Exit};
 use anyhow::{Context, Result, bail};
 use fieldkit_core::receipt;
-use hyper::Method;
 use serde_json::{Value, json};
 use std::path::Path;
 
 /// `status`
 pub async fn status(session: &Session, options: Status) -> Result<Exit> {
     if let Some(slip) = options.slip {
-        let key = super::key(&None)?;
         let body = json!({"slip": slip});
-        let verdict = given!(session.write(Method::POST, "/api/v1/witness", &key, &body).await?);
+        let verdict = given!(session.tell("/api/v1/witness", &body).await?);
         if session.json {
             say::json(&verdict);
         } else {
@@ -62,9 +60,11 @@ pub async fn verify(common: &Common, options: &Verify) -> Result<Exit> {
         Some(dir) => dir.clone(),
         None => data_dir(common)?,
     };
-    let document = match Client::daemon(&data) {
+    let document = match Client::daemon(&data).await {
         Some(client) => {
-            let reply = client.get("/api/v1/verify").await?;
+            // Whether it answers at all is known sooner than a check takes.
+            client.get("/api/v1/status").await?;
+            let reply = client.get_within("/api/v1/verify", VERIFY_SECONDS_MAX).await?;
             if !reply.status.is_success() {
                 return Ok(say::problem(&reply.body, common.json));
             }
@@ -157,7 +157,7 @@ pub async fn check_words(common: &Common) -> Result<Exit> {
     let mut words = String::new();
     std::io::Read::read_to_string(&mut std::io::stdin().lock(), &mut words)?;
     let organisation = Organisation::from_words(&words)?;
-    let session = Session::open(common)?;
+    let session = Session::open(common).await?;
     let keys = session.get("/api/v1/keys").await;
     session.close();
     let keys = given!(keys?);

@@ -13,7 +13,7 @@ const PAGE: u32 = 200;
 
 /// `sell`
 pub async fn sell(session: &Session, options: Sell) -> Result<Exit> {
-    let key = key(&options.idempotency_key)?;
+    let key = key(&options.repeat)?;
     let currency = given!(session.currency().await?);
     let lines = lines(&options, currency)?;
     let mut tenders = Vec::new();
@@ -149,7 +149,7 @@ pub async fn orders(session: &Session, options: Orders) -> Result<Exit> {
 
 /// `refund`
 pub async fn refund(session: &Session, options: Refund) -> Result<Exit> {
-    let key = key(&options.idempotency_key)?;
+    let key = key(&options.repeat)?;
     let (path, body) = if let Some(refund) = &options.undo {
         (format!("/api/v1/refunds/{}/undo", segment(refund)), json!({}))
     } else {
