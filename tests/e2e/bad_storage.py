@@ -4,6 +4,7 @@ Promises: each row has a kit of its own that has sold; what was acknowledged bef
 that it does not open and why. Absent on purpose: power cuts in the middle of a write (`scripts/crash`).
 """
 
+import fcntl
 import json
 import os
 import shutil
@@ -16,6 +17,7 @@ from kit import Kit
 SALES = 6
 GOODS = [("MUG", "--name", "Mug", "--price", "12.50", "--count", "90")]
 FULL_DISK_MIB = 24
+COMMANDS = 24
 
 
 class Case:
@@ -67,7 +69,7 @@ class Case:
 
 
 def rows(program, home):
-    for look in (second_daemon, deleted_wal, deleted_state, older_journal, corrupted_journal, corrupted_alone, deleted_journal, corrupted_box, corrupted_record,
+    for look in (second_daemon, many_commands, held_directory, deleted_wal, deleted_state, older_journal, corrupted_journal, corrupted_alone, deleted_journal, corrupted_box, corrupted_record,
                  symlinked_journal, read_only, full_disk, unknown_setting, damaged_setting, no_kit, no_key, damaged_key, founded_twice):
         name = f"storage: {look.__doc__.splitlines()[0].rstrip('.')}"
         yield name, lambda look=look: look(lambda *options: Case(program, home, look.__name__, *options))
@@ -90,6 +92,38 @@ def second_daemon(case):
     notices = case.opens_with(case.orders())
     assert "safe_mode" not in notices, "refused starts of another daemon count as failures of this one"
     return text
+
+
+def many_commands(case):
+    """Commands at the same time, without a daemon, wait for each other."""
+    case = case()
+    orders = case.orders()
+    sell = [case.kit.program, "--data", case.kit.data, "sell", "--line", "MUG=1", "--tender", "cash=20"]
+    running = [subprocess.Popen(sell, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) for _ in range(COMMANDS)]
+    for command in running:
+        _, text = command.communicate(timeout=30)
+        assert command.returncode == 0, f"exit {command.returncode}: {text}"
+    assert len(case.orders()) == len(orders) + COMMANDS
+    assert case.kit.json("verify")["ok"] is True
+    return f"{COMMANDS} sales"
+
+
+def held_directory(case):
+    """A directory that another process holds for good is waited for and its holder named."""
+    from bad_input import said
+
+    case = case()
+    with open(case.data / "lock", "r+") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        lock.write(f"{os.getpid()}\n")
+        lock.truncate()
+        lock.flush()
+        begun = time.monotonic()
+        text = said(case.kit.run("orders", wanted=None), 1, f"process {os.getpid()}", "Next:")
+        took = time.monotonic() - begun
+    assert 4 < took < 10, f"it waited {took:.1f} s"
+    case.sell()
+    return f"{text} (after {took:.1f} s)"
 
 
 def deleted_wal(case):

@@ -70,7 +70,10 @@ pub async fn verify(common: &Common, options: &Verify) -> Result<Exit> {
             }
             reply.body
         }
-        None => verify_files(&data)?,
+        None => {
+            let dir = data.clone();
+            crate::kit::when_free(&data, move || verify_files(&dir)).await?
+        }
     };
     let ok = document["ok"] == json!(true);
     if common.json {

@@ -84,7 +84,15 @@ impl Session {
         if let Some(client) = Client::daemon(&data).await {
             return Ok(Session { client, json: common.json, opened: None });
         }
-        let running = kit::Running::start(&kit::Settings::new(common, data))?;
+        let running = match kit::Running::start_when_free(&kit::Settings::new(common, data.clone())).await {
+            Ok(running) => running,
+            Err(error) if kit::is_locked(&error) => {
+                // It may be a daemon that was just starting.
+                let client = Client::daemon(&data).await.ok_or(error)?;
+                return Ok(Session { client, json: common.json, opened: None });
+            }
+            Err(error) => return Err(error),
+        };
         let router = running.router(fieldkit_http::Policy::Socket);
         Ok(Session { client: Client::Here(Box::new(router)), json: common.json, opened: Some(running) })
     }
