@@ -124,6 +124,9 @@ impl Running {
         let folded = fold(&mut store, identity, settings, safe_mode)?;
         let ledger = folded.engine.ledger();
         let standing = Standing::new(&settings.data, ledger, &store, &report, safe_mode, settings.watched);
+        for notice in standing.box_warnings() {
+            say::talk(&format!("warning: {} {}", notice.text, notice.next_step));
+        }
         let actor = ledger.persons.keys().next().map_or(Actor::Device(Zero), |person| Actor::Person(*person));
         let projector = Projector::start(folded.state_writer, folded.views_writer, folded.past)?;
         let groups = Arc::new(AtomicU64::new(0));

@@ -564,8 +564,7 @@ impl Shop {
         (self.pace.looked_after, self.pace.commits) = (Instant::now(), 0);
         match self.store.maintain() {
             Ok(done) => {
-                let durability = self.standing.durability;
-                if self.standing.saw(durability, done.box_state) {
+                if self.standing.looked_after(&self.store, done.box_state) {
                     self.publish(Update::Status);
                 }
             }

@@ -10,7 +10,7 @@ use fieldkit_core::ledger::Ledger;
 use fieldkit_core::stamp::ClockQuality;
 use fieldkit_http::desk::{Durability, Notice};
 use fieldkit_sqlite::space::Level;
-use fieldkit_sqlite::{BoxState, StartReport, Store};
+use fieldkit_sqlite::{BoxAbsence, BoxState, StartReport, Store};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -43,6 +43,7 @@ pub struct Standing {
     /// Set while sales go to an event that nobody chose.
     moved_on: Option<Notice>,
     box_state: BoxState,
+    box_absence: Option<BoxAbsence>,
     own_medium: bool,
     level: Level,
     lists_old: bool,
@@ -61,6 +62,7 @@ impl Standing {
             sticky: Vec::new(),
             moved_on: None,
             box_state: store.box_state(),
+            box_absence: report.box_absence.clone(),
             own_medium: store.box_on_own_medium(),
             level: Level::Ok,
             lists_old: false,
@@ -128,6 +130,20 @@ impl Standing {
         (wall.max(floor_ms), quality)
     }
 
+    /// What a person at the command line must hear before anything else: notices about the second copy.
+    pub fn box_warnings(&self) -> impl Iterator<Item = &Notice> {
+        self.notices
+            .iter()
+            .filter(|notice| matches!(notice.code, "box_missing" | "box_not_named" | "box_new" | "box_fault"))
+    }
+
+    /// Notes how the box stands after the storage was looked after: one that was missing may be back.
+    pub fn looked_after(&mut self, store: &Store, box_state: BoxState) -> bool {
+        let returned = !self.own_medium && store.box_on_own_medium();
+        self.own_medium |= returned;
+        self.saw(self.durability, box_state) || returned
+    }
+
     /// Notes where the last ops went; says whether anything changed.
     pub fn saw(&mut self, durability: Durability, box_state: BoxState) -> bool {
         let durability = match box_state {
@@ -137,6 +153,10 @@ impl Standing {
         };
         let changed = self.durability != durability || self.box_state != box_state;
         (self.durability, self.box_state) = (durability, box_state);
+        if box_state == BoxState::Whole && matches!(self.box_absence, Some(BoxAbsence::NotThere(_))) {
+            // It came back; from here on it can fall behind like any other.
+            self.box_absence = None;
+        }
         if changed {
             self.refresh();
         }
@@ -208,6 +228,7 @@ impl Standing {
         match self.box_state {
             BoxState::Off => "off",
             BoxState::Whole => "healthy",
+            BoxState::Behind if matches!(self.box_absence, Some(BoxAbsence::NotThere(_))) => "missing",
             BoxState::Behind => "behind",
         }
     }
@@ -223,7 +244,32 @@ impl Standing {
         let mut say = |level, code, text: &str, next_step: &str| {
             notices.push(Notice { level, code, text: text.to_owned(), next_step: next_step.to_owned() });
         };
+        match (&self.box_absence, self.box_state) {
+            (Some(BoxAbsence::NotThere(dir)), BoxState::Behind) => say(
+                "warn",
+                "box_missing",
+                &format!("There is no second copy: the black box is not in {}{}.", dir.display(), where_it_was(dir)),
+                "Put the stick in and mount it; the box catches up by itself. For another place start with --black-box DIR.",
+            ),
+            (Some(BoxAbsence::NotNamed(dir)), _) => say(
+                "warn",
+                "box_not_named",
+                &format!("The second copy was in {}, and this start was not told so.", dir.display()),
+                &format!(
+                    "Start with --black-box {dir}, or write black_box = {dir:?} into kit.toml. To keep it here, name the data directory.",
+                    dir = dir.display()
+                ),
+            ),
+            (Some(BoxAbsence::BegunAnew(dir)), BoxState::Whole | BoxState::Behind) => say(
+                "warn",
+                "box_new",
+                &format!("There was no black box of this kit in {}; a new one was begun.", dir.display()),
+                "It holds everything again. Keep the old stick, if it is somewhere: it is another copy, up to when it was used.",
+            ),
+            _ => {}
+        }
         match self.box_state {
+            BoxState::Behind if matches!(self.box_absence, Some(BoxAbsence::NotThere(_))) => {}
             BoxState::Behind => say(
                 "warn",
                 "box_behind",
@@ -291,6 +337,15 @@ fn chosen(data: &Path, ledger: &Ledger) -> Option<OpId> {
     id.filter(open).or_else(|| newest_open(ledger))
 }
 
+/// What stands in the place of a box that is not there.
+fn where_it_was(dir: &Path) -> &'static str {
+    if dir.is_dir() {
+        ", which is on this kit's own disk now: no stick is mounted there"
+    } else {
+        ", which does not exist now"
+    }
+}
+
 /// Sales that go to another event unasked must not surprise anyone.
 fn moved_on(ledger: &Ledger, from: OpId, to: OpId) -> Option<Notice> {
     let name = |id: &OpId| ledger.events.get(id).map(|event| event.opened.name.as_str());
@@ -354,6 +409,7 @@ mod tests {
             sticky: vec![],
             moved_on: None,
             box_state: BoxState::Off,
+            box_absence: None,
             own_medium: false,
             level: Level::Ok,
             lists_old: false,
