@@ -68,11 +68,24 @@ class Case:
         return said(done, wanted_exit, *parts)
 
 
+class Maker:
+    """Makes a row's kits."""
+
+    def __init__(self, program, home, name):
+        self.program, self.home, self.name = program, Path(home), name
+
+    def __call__(self, *options):
+        return self.named(self.name, *options)
+
+    def named(self, name, *options):
+        return Case(self.program, self.home, name, *options)
+
+
 def rows(program, home):
-    for look in (second_daemon, many_commands, held_directory, deleted_wal, deleted_state, older_journal, corrupted_journal, corrupted_alone, deleted_journal, corrupted_box, corrupted_record,
+    for look in (second_daemon, many_commands, held_directory, deleted_wal, deleted_state, older_journal, corrupted_journal, corrupted_alone, deleted_journal, corrupted_box, corrupted_record, box_alone,
                  symlinked_journal, read_only, full_disk, unknown_setting, damaged_setting, no_kit, no_key, damaged_key, founded_twice):
         name = f"storage: {look.__doc__.splitlines()[0].rstrip('.')}"
-        yield name, lambda look=look: look(lambda *options: Case(program, home, look.__name__, *options))
+        yield name, lambda look=look: look(Maker(program, home, look.__name__))
 
 
 def second_daemon(case):
@@ -225,6 +238,28 @@ def corrupted_record(case):
     assert done.returncode == 1, f"verify does not see it: {done.stdout}"
     case.opens_with(orders)
     return done.stdout.strip()
+
+
+def box_alone(case):
+    """A black box that verify is pointed at, whole, broken, and a directory that holds nothing."""
+    stick = f"{case.home}/stick"
+    os.mkdir(stick)
+    case = case("--black-box", stick)
+    for path in (stick, f"{stick}/black-box.fkb"):
+        done = case.kit.run("verify", path)
+        assert "black box" in done.stdout and "all is well" in done.stdout, done.stdout
+    assert json.loads(case.kit.run("verify", stick, "--json").stdout)["ops"] == case.kit.json("verify")["ops"]
+    assert [path.name for path in Path(stick).iterdir()] == ["black-box.fkb"], "verify left something on the stick"
+    with open(f"{stick}/black-box.fkb", "r+b") as file:
+        file.seek(4300)
+        file.write(b"\x5a" * 64)
+    broken = case.kit.run("verify", stick, wanted=1)
+    assert "record 1 of the black box" in broken.stdout, broken.stdout
+    empty = Path(f"{case.kit.data}.empty")
+    empty.mkdir()
+    done = case.kit.run("verify", empty, wanted=1)
+    assert "neither a kit nor a black box" in done.stderr and not list(empty.iterdir()), done.stderr
+    return broken.stdout.strip()
 
 
 def symlinked_journal(case):

@@ -427,7 +427,7 @@ pub struct Status {
 /// `verify`
 #[derive(Debug, Args)]
 pub struct Verify {
-    /// A data directory; default: --data
+    /// A data directory, or a black box: its directory or its file; default: --data
     pub dir: Option<PathBuf>,
     /// A receipt's token instead: the text inside its QR
     #[arg(long, requires = "key")]

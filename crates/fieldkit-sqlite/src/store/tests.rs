@@ -596,3 +596,34 @@ fn a_box_that_is_not_named_again_or_begun_anew_is_said() {
     store.close().unwrap();
     assert_eq!(bench.open().1.box_absence, None, "once");
 }
+
+#[test]
+fn a_box_is_verified_without_its_journal() {
+    let mut bench = Bench::with_stick();
+    let (mut store, _) = bench.open();
+    bench.fill(&mut store, 3);
+    store.link.keeper.as_ref().unwrap().fail();
+    bench.fill(&mut store, 300);
+    store.link.tried = Instant::now() - BOX_RETRY;
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while store.box_state() != BoxState::Whole {
+        assert!(Instant::now() < deadline);
+        store.maintain().unwrap();
+    }
+    bench.fill(&mut store, 2);
+    store.close().unwrap();
+    let path = verify::black_box_at(&bench.stick_dir()).unwrap();
+    assert_eq!(verify::black_box_at(&path), Some(path.clone()));
+    assert_eq!(verify::black_box_at(&bench.options.data), None, "there is a journal");
+    let clean = verify::verify_box(&path).unwrap();
+    assert_eq!((clean.fault, clean.ops, clean.signed), (None, 306, 1));
+    let whole = fs::read(&path).unwrap();
+    let used = whole.iter().rposition(|byte| *byte != 0).unwrap();
+    for at in (0..used).step_by(613).filter(|at| !(48..4096).contains(at)) {
+        let mut flipped = whole.clone();
+        flipped[at] ^= 0x10;
+        fs::write(&path, flipped).unwrap();
+        let found = verify::verify_box(&path);
+        assert!(found.is_err() || found.is_ok_and(|verdict| verdict.fault.is_some()), "byte {at}");
+    }
+}

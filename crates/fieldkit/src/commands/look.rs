@@ -3,10 +3,11 @@
 use super::{Session, data_dir, given};
 use crate::cli::{Common, Status, Verify};
 use crate::client::{Client, VERIFY_SECONDS_MAX};
-use crate::identity::Organisation;
+use crate::identity::{Identity, Organisation};
 use crate::say::{self, Exit};
 use anyhow::{Context, Result, bail};
 use fieldkit_core::receipt;
+use fieldkit_sqlite::verify;
 use serde_json::{Value, json};
 use std::path::Path;
 
@@ -79,26 +80,45 @@ pub async fn verify(common: &Common, options: &Verify) -> Result<Exit> {
     if common.json {
         say::json(&document);
     } else if ok {
-        say::line(&format!("all is well: {} ops, every chain and every head", say::text(&document, "ops")));
+        let ops = say::text(&document, "ops");
+        say::line(&match document["records"].as_u64() {
+            Some(records) => {
+                format!("a black box; all is well: {ops} ops in {records} records, every chain and every head")
+            }
+            None => format!("all is well: {ops} ops, every chain and every head"),
+        });
     } else {
-        say::line(&format!("not well: {}", say::text(&document["first_bad"], "detail")));
+        let what = if document["records"].is_u64() { "a black box; not well" } else { "not well" };
+        say::line(&format!("{what}: {}", say::text(&document["first_bad"], "detail")));
         say::talk("hint: the black box and other kits may hold what is damaged here; keep this directory as it is");
     }
     Ok(if ok { Exit::Fine } else { Exit::Failed })
 }
 
 fn verify_files(data: &Path) -> Result<Value> {
-    if !data.is_dir() {
-        bail!("there is no directory {}", data.display());
+    // Beside a kit's key even a lost journal is the kit's: then it is the journal that is missed.
+    let kit = Identity::exists(data);
+    if let Some(path) = verify::black_box_at(data).filter(|_| !kit) {
+        let report = verify::verify_box(&path)?;
+        let records = report.records;
+        let mut document = told(report);
+        document["records"] = json!(records);
+        return Ok(document);
     }
-    let report = fieldkit_sqlite::verify::verify(data)?;
+    if !kit && !data.join("journal.db").exists() {
+        bail!("there is neither a kit nor a black box in {}", data.display());
+    }
+    Ok(told(verify::verify(data)?))
+}
+
+fn told(report: verify::Verdict) -> Value {
     let head = |(stream, head): (&fieldkit_core::id::StreamId, &fieldkit_core::op::Head)| json!({"stream": stream.text(), "seq": head.seq, "hash": head.hash.hex()});
-    Ok(json!({
+    json!({
         "ok": report.is_clean(),
         "ops": report.ops,
         "heads": report.heads.iter().map(head).collect::<Vec<_>>(),
         "first_bad": report.fault.map(|fault| json!({"detail": fault.to_string()})),
-    }))
+    })
 }
 
 /// `verify --receipt`
