@@ -83,7 +83,7 @@ class Maker:
 
 def rows(program, home):
     for look in (second_daemon, many_commands, held_directory, deleted_wal, deleted_state, older_journal, corrupted_journal, corrupted_alone, deleted_journal, corrupted_box, corrupted_record, box_alone,
-                 symlinked_journal, read_only, full_disk, unknown_setting, damaged_setting, no_kit, no_key, damaged_key, founded_twice):
+                 symlinked_journal, read_only, full_disk, unknown_setting, damaged_setting, no_kit, no_card, no_key, damaged_key, founded_twice):
         name = f"storage: {look.__doc__.splitlines()[0].rstrip('.')}"
         yield name, lambda look=look: look(Maker(program, home, look.__name__))
 
@@ -379,15 +379,34 @@ def damaged_setting(case):
 def no_kit(case):
     """A directory without a kit."""
     case = case()
-    shutil.rmtree(case.data)
-    return case.refuses(1, "fieldkit init")
+    other = Case.__new__(Case)
+    other.kit, other.options = Kit(case.kit.program, f"{case.kit.data}.other"), ()
+    text = other.refuses(1, "fieldkit init", f"used here in: {case.data}")
+    assert not Path(other.kit.data).exists(), "a refused start made the directory"
+    return text
+
+
+def no_card(case):
+    """A directory that is gone or empty, where a kit was: nobody is told to make a new one."""
+    case = case()
+    shutil.move(case.data, f"{case.data}.away")
+    gone = case.refuses(1, "is not there", "mount it")
+    assert not case.data.exists(), "a refused start made the directory"
+    case.data.mkdir()
+    empty = case.refuses(1, "is empty", "mount it")
+    assert "init" not in gone + empty and not list(case.data.iterdir()), gone + empty
+    case.data.rmdir()
+    shutil.move(f"{case.data}.away", case.data)
+    case.opens_with(case.orders())
+    return gone
 
 
 def no_key(case):
     """A kit whose key file is gone."""
     case = case()
     shutil.move(case.data / "keys", case.data / "keys.away")
-    text = case.refuses(1)
+    text = case.refuses(1, "parts of a kit", "keys/kit.key")
+    assert "init" not in text, text
     shutil.rmtree(case.data / "keys", ignore_errors=True)
     shutil.move(case.data / "keys.away", case.data / "keys")
     case.opens_with(case.orders())
@@ -399,7 +418,9 @@ def damaged_key(case):
     case = case()
     for path in (case.data / "keys").iterdir():
         path.write_bytes(path.read_bytes()[:10])
-    return case.refuses(1, "keys")
+    text = case.refuses(1, "keys", "put its copy back")
+    assert "init" not in text, text
+    return text
 
 
 def founded_twice(case):

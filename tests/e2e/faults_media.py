@@ -119,6 +119,7 @@ def pulled_card(case):
             card.unplug()
             without = kit.run("up", "--listen", "127.0.0.1:0", wanted=1)
             assert "error:" in without.stderr and "panicked" not in without.stderr, without.stderr
+            assert "mount it" in without.stderr and "fieldkit init" not in without.stderr, without.stderr
         finally:
             kit.kill()
         card.plug_in()

@@ -32,6 +32,7 @@ stall("training is marked everywhere, the real till nowhere", { items: GOODS }, 
   assert.match(kit.run(["sell", "--line", "MUG=1", "--tender", "cash=20"]).stdout, /^TRAINING/mu);
   assert.match(kit.run(["orders", practice.order_id]).stdout, /^TRAINING/mu);
   assert.doesNotMatch(kit.run(["orders", sale.order_id]).stdout, /TRAINING/u);
+  assert.match(kit.run(["verify", "--receipt", practice.receipt_token]).stdout, /genuine: .*TRAINING/u);
   assert.match(kit.run(["status"]).stdout, /TRAINING/u);
   assert.match(kit.run(["event", "list"]).stdout, /Practice.*TRAINING/u);
 });

@@ -87,7 +87,7 @@ pub enum Command {
     Status(Status),
     /// Check every op, every chain, every head; or a receipt
     #[command(
-        after_help = "Examples:\n  fieldkit verify\n  fieldkit verify /media/stick/copy\n  fieldkit verify --receipt 'TOKEN' --key kit.json"
+        after_help = "Examples:\n  fieldkit verify\n  fieldkit verify /media/stick/copy\n  fieldkit verify --receipt 'TOKEN'\n  fieldkit verify --receipt 'TOKEN' --key kit.json"
     )]
     Verify(Verify),
     /// Show public keys, or check the recovery words
@@ -289,8 +289,8 @@ pub struct Stock {
     /// Change the stock of an item: SKU=+N or SKU=-N
     #[arg(long, value_name = "SKU=±N", allow_hyphen_values = true)]
     pub change: Option<String>,
-    /// Why: delivered, counted, found, damaged, lost
-    #[arg(long, default_value = "counted")]
+    /// Why
+    #[arg(long, default_value = "counted", value_parser = ["delivered", "counted", "found", "damaged", "lost"])]
     pub reason: String,
     /// Its key
     #[command(flatten)]
@@ -430,9 +430,9 @@ pub struct Verify {
     /// A data directory, or a black box: its directory or its file; default: --data
     pub dir: Option<PathBuf>,
     /// A receipt's token instead: the text inside its QR
-    #[arg(long, requires = "key")]
+    #[arg(long)]
     pub receipt: Option<String>,
-    /// File with the kit's public key (`fieldkit keys --public --json`)
+    /// File with the kit's public key (`fieldkit keys --public --json`); default: this kit's own
     #[arg(long, value_name = "FILE")]
     pub key: Option<PathBuf>,
 }

@@ -104,9 +104,10 @@ pub struct Founded {
 impl Running {
     /// Opens the kit and starts its loop.
     pub fn start(settings: &Settings) -> Result<Running> {
-        let identity = Identity::load(&settings.data).with_context(
-            || "nothing was opened; make a kit with `fieldkit init --name NAME`, or try `fieldkit demo`",
-        )?;
+        if !Identity::exists(&settings.data) {
+            return Err(crate::known::no_kit(&settings.data));
+        }
+        let identity = Identity::load(&settings.data).context("nothing was opened or changed")?;
         let safe_mode = settings.watched && count_start(&settings.data);
         let options = settings.options()?;
         let opened = if safe_mode { Store::open_black_box_only(&options) } else { Store::open(&options) };

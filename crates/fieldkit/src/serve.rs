@@ -64,6 +64,7 @@ pub async fn run(settings: &Settings, listener: TcpListener, ready: impl FnOnce(
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let running = Running::start_when_free(&settings.watched()).await?;
+    crate::known::remember(&settings.data);
     let address = listener.local_addr()?;
     let socket_path = settings.data.join(SOCKET);
     let socket = bind_socket(&socket_path)?;

@@ -48,6 +48,9 @@ async fn set(session: &Session, command: Catalog) -> Result<Exit> {
     let currency = given!(session.currency().await?);
     let items = given!(session.get("/api/v1/items").await?);
     let known = items.as_array().is_some_and(|items| items.iter().any(|item| item["sku"] == sku.as_str()));
+    if !known {
+        check_new(&sku, name.is_some(), price.is_some() || open_price == Some(true))?;
+    }
     let mut body = json!({});
     let mut put = |field: &str, value: Option<Value>| {
         if let Some(value) = value {
@@ -77,6 +80,18 @@ async fn set(session: &Session, command: Catalog) -> Result<Exit> {
     };
     print(session, &Value::Array(vec![item.clone()]), &item);
     Ok(Exit::Fine)
+}
+
+/// A new item has a name and a price; what is missing is named.
+fn check_new(sku: &str, named: bool, priced: bool) -> Result<()> {
+    let missing = match (named, priced) {
+        (true, true) => return Ok(()),
+        (false, true) => "--name is missing",
+        (true, false) => "--price is missing (or --open-price true)",
+        (false, false) => "--name and --price are missing",
+    };
+    Err(Usage(format!("{sku:?} is not in the catalogue yet, and a new item needs a name and a price: {missing}"))
+        .into())
 }
 
 /// `stock`
@@ -119,4 +134,21 @@ fn print(session: &Session, items: &Value, document: &Value) {
     };
     let rows: Vec<Vec<String>> = items.as_array().into_iter().flatten().map(row).collect();
     say::table(&["sku", "name", "price", "here", "sold"], &[2, 3, 4], &rows);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_new_item_lacks_is_named() {
+        let check = |named, priced| check_new("MUG", named, priced).err().map(|error| error.to_string());
+        assert_eq!(check(true, true), None);
+        let ends = |text: Option<String>, part: &str| {
+            assert!(text.as_ref().is_some_and(|text| text.ends_with(part)), "{text:?}")
+        };
+        ends(check(false, true), ": --name is missing");
+        ends(check(true, false), ": --price is missing (or --open-price true)");
+        ends(check(false, false), ": --name and --price are missing");
+    }
 }

@@ -122,17 +122,29 @@ fn told(report: verify::Verdict) -> Value {
 }
 
 /// `verify --receipt`
-pub fn verify_receipt(common: &Common, options: &Verify) -> Result<Exit> {
-    let (Some(token), Some(path)) = (&options.receipt, &options.key) else { return Ok(Exit::Usage) };
-    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
-    let keys: Value = serde_json::from_str(&text).with_context(|| format!("{} is no key file", path.display()))?;
+pub async fn verify_receipt(common: &Common, options: &Verify) -> Result<Exit> {
+    let Some(token) = &options.receipt else { return Ok(Exit::Usage) };
+    let (keys, whose) = match &options.key {
+        Some(path) => {
+            let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+            let keys: Value =
+                serde_json::from_str(&text).with_context(|| format!("{} is no key file", path.display()))?;
+            (keys, path.display().to_string())
+        }
+        None => {
+            let session = Session::open(common).await?;
+            let keys = session.get("/api/v1/keys").await;
+            session.close();
+            (given!(keys?), "this kit".to_owned())
+        }
+    };
     let read = |entry: &Value| -> Option<[u8; 32]> {
         let x = entry["x"].as_str()?;
         data_encoding::BASE64URL_NOPAD.decode(x.as_bytes()).ok()?.try_into().ok()
     };
     let keys: Vec<[u8; 32]> = keys["keys"].as_array().into_iter().flatten().filter_map(read).collect();
     if keys.is_empty() {
-        bail!("{} holds no Ed25519 key", path.display());
+        bail!("{whose} holds no Ed25519 key");
     }
     let mut result = Err(receipt::TokenError::Signature);
     for key in keys {
@@ -142,13 +154,14 @@ pub fn verify_receipt(common: &Common, options: &Verify) -> Result<Exit> {
         Ok(found) => {
             let document = json!({
                 "ok": true, "seller": found.seller, "receipt": found.number, "order_id": found.order_id,
-                "issued_s": found.issued_s, "total": {"minor": found.total, "currency": found.currency},
+                "issued_s": found.issued_s, "total": {"minor": found.total, "currency": found.currency}, "training": found.training,
             });
             if common.json {
                 say::json(&document);
             } else {
                 let total = say::money(&document["total"]);
-                say::line(&format!("genuine: {} of {}, {total}", found.number, found.seller));
+                let training = if found.training { " (TRAINING: no real sale)" } else { "" };
+                say::line(&format!("genuine: {} of {}, {total}{training}", found.number, found.seller));
             }
             Ok(Exit::Fine)
         }

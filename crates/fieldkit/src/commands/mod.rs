@@ -38,7 +38,7 @@ pub async fn run(cli: Cli) -> Result<Exit> {
         Command::Demo(options) => demo::run(&common, &options).await,
         Command::Init(options) => setup::init(&common, &options),
         Command::Up(options) => serve::up(&common, &options).await,
-        Command::Verify(options) if options.receipt.is_some() => look::verify_receipt(&common, &options),
+        Command::Verify(options) if options.receipt.is_some() => look::verify_receipt(&common, &options).await,
         Command::Verify(options) => look::verify(&common, &options).await,
         Command::Keys(options) if options.check_words => look::check_words(&common).await,
         other => {

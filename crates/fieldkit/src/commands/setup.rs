@@ -38,6 +38,7 @@ pub fn init(common: &Common, options: &Init) -> Result<Exit> {
     if let Some(place) = &common.black_box {
         crate::config::remember_black_box(&data, place)?;
     }
+    crate::known::remember(&data);
     let running = crate::kit::Running::start(&settings)?;
     let shown = running.founded();
     running.stop();
