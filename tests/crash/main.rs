@@ -255,6 +255,8 @@ fn killed(program: &Path, dir: &Path, command: &[String], point: &Point) -> Outp
 
 fn run(program: &Path, dir: &Path, command: &[impl AsRef<std::ffi::OsStr>], env: &[(&str, &str)]) -> Output {
     let mut process = Command::new(program);
+    // What the program remembers of its kits stays apart from this user's own.
+    process.env("XDG_STATE_HOME", dir.parent().unwrap_or(dir));
     process.arg("--data").arg(dir).args(command).envs(env.iter().copied());
     process.output().unwrap_or_else(|error| panic!("{} cannot be run: {error}", program.display()))
 }

@@ -76,3 +76,14 @@ stall("a void takes the order back, its undo brings it again", async ({ kit, til
   assert.equal(kit.orders()[0].state, "paid");
   assert.equal(kit.item("PIN").here, 0);
 });
+
+stall("the command line shows an order's refunds with the ids that take them back", async ({ kit, till }) => {
+  await till.sell("MUG", "20");
+  kit.run(["refund", "--order", "1", "--reason", "Chipped"]);
+  const shown = kit.run(["orders", "1"]).stdout;
+  const [, id] = /^refund \S+-2 EUR 12\.50 (\S+) {3}Chipped$/mu.exec(shown) ?? [];
+  assert.equal(id, kit.orders()[0].refunds[0].refund_id, shown);
+  kit.run(["refund", "--undo", id]);
+  assert.match(kit.run(["orders", "1"]).stdout, /^refund .* \(undone\)/mu);
+  assert.equal(kit.orders()[0].state, "paid");
+});

@@ -4,6 +4,7 @@ Promises: each row has a kit of its own that has sold; what was acknowledged bef
 that it does not open and why. Absent on purpose: power cuts in the middle of a write (`scripts/crash`).
 """
 
+import fcntl
 import json
 import os
 import shutil
@@ -16,6 +17,7 @@ from kit import Kit
 SALES = 6
 GOODS = [("MUG", "--name", "Mug", "--price", "12.50", "--count", "90")]
 FULL_DISK_MIB = 24
+COMMANDS = 24
 
 
 class Case:
@@ -66,11 +68,24 @@ class Case:
         return said(done, wanted_exit, *parts)
 
 
+class Maker:
+    """Makes a row's kits."""
+
+    def __init__(self, program, home, name):
+        self.program, self.home, self.name = program, Path(home), name
+
+    def __call__(self, *options):
+        return self.named(self.name, *options)
+
+    def named(self, name, *options):
+        return Case(self.program, self.home, name, *options)
+
+
 def rows(program, home):
-    for look in (second_daemon, deleted_wal, deleted_state, older_journal, corrupted_journal, corrupted_alone, deleted_journal, corrupted_box, corrupted_record,
-                 symlinked_journal, read_only, full_disk, unknown_setting, damaged_setting, no_kit, no_key, damaged_key, founded_twice):
+    for look in (second_daemon, many_commands, held_directory, deleted_wal, deleted_state, older_journal, corrupted_journal, corrupted_alone, deleted_journal, corrupted_box, corrupted_record, box_alone,
+                 symlinked_journal, read_only, full_disk, unknown_setting, damaged_setting, no_kit, no_card, no_key, damaged_key, founded_twice):
         name = f"storage: {look.__doc__.splitlines()[0].rstrip('.')}"
-        yield name, lambda look=look: look(lambda *options: Case(program, home, look.__name__, *options))
+        yield name, lambda look=look: look(Maker(program, home, look.__name__))
 
 
 def second_daemon(case):
@@ -90,6 +105,38 @@ def second_daemon(case):
     notices = case.opens_with(case.orders())
     assert "safe_mode" not in notices, "refused starts of another daemon count as failures of this one"
     return text
+
+
+def many_commands(case):
+    """Commands at the same time, without a daemon, wait for each other."""
+    case = case()
+    orders = case.orders()
+    sell = [case.kit.program, "--data", case.kit.data, "sell", "--line", "MUG=1", "--tender", "cash=20"]
+    running = [subprocess.Popen(sell, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) for _ in range(COMMANDS)]
+    for command in running:
+        _, text = command.communicate(timeout=30)
+        assert command.returncode == 0, f"exit {command.returncode}: {text}"
+    assert len(case.orders()) == len(orders) + COMMANDS
+    assert case.kit.json("verify")["ok"] is True
+    return f"{COMMANDS} sales"
+
+
+def held_directory(case):
+    """A directory that another process holds for good is waited for and its holder named."""
+    from bad_input import said
+
+    case = case()
+    with open(case.data / "lock", "r+") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        lock.write(f"{os.getpid()}\n")
+        lock.truncate()
+        lock.flush()
+        begun = time.monotonic()
+        text = said(case.kit.run("orders", wanted=None), 1, f"process {os.getpid()}", "Next:")
+        took = time.monotonic() - begun
+    assert 4 < took < 10, f"it waited {took:.1f} s"
+    case.sell()
+    return f"{text} (after {took:.1f} s)"
 
 
 def deleted_wal(case):
@@ -191,6 +238,28 @@ def corrupted_record(case):
     assert done.returncode == 1, f"verify does not see it: {done.stdout}"
     case.opens_with(orders)
     return done.stdout.strip()
+
+
+def box_alone(case):
+    """A black box that verify is pointed at, whole, broken, and a directory that holds nothing."""
+    stick = f"{case.home}/stick"
+    os.mkdir(stick)
+    case = case("--black-box", stick)
+    for path in (stick, f"{stick}/black-box.fkb"):
+        done = case.kit.run("verify", path)
+        assert "black box" in done.stdout and "all is well" in done.stdout, done.stdout
+    assert json.loads(case.kit.run("verify", stick, "--json").stdout)["ops"] == case.kit.json("verify")["ops"]
+    assert [path.name for path in Path(stick).iterdir()] == ["black-box.fkb"], "verify left something on the stick"
+    with open(f"{stick}/black-box.fkb", "r+b") as file:
+        file.seek(4300)
+        file.write(b"\x5a" * 64)
+    broken = case.kit.run("verify", stick, wanted=1)
+    assert "record 1 of the black box" in broken.stdout, broken.stdout
+    empty = Path(f"{case.kit.data}.empty")
+    empty.mkdir()
+    done = case.kit.run("verify", empty, wanted=1)
+    assert "neither a kit nor a black box" in done.stderr and not list(empty.iterdir()), done.stderr
+    return broken.stdout.strip()
 
 
 def symlinked_journal(case):
@@ -310,15 +379,34 @@ def damaged_setting(case):
 def no_kit(case):
     """A directory without a kit."""
     case = case()
-    shutil.rmtree(case.data)
-    return case.refuses(1, "fieldkit init")
+    other = Case.__new__(Case)
+    other.kit, other.options = Kit(case.kit.program, f"{case.kit.data}.other"), ()
+    text = other.refuses(1, "fieldkit init", f"used here in: {case.data}")
+    assert not Path(other.kit.data).exists(), "a refused start made the directory"
+    return text
+
+
+def no_card(case):
+    """A directory that is gone or empty, where a kit was: nobody is told to make a new one."""
+    case = case()
+    shutil.move(case.data, f"{case.data}.away")
+    gone = case.refuses(1, "is not there", "mount it")
+    assert not case.data.exists(), "a refused start made the directory"
+    case.data.mkdir()
+    empty = case.refuses(1, "is empty", "mount it")
+    assert "init" not in gone + empty and not list(case.data.iterdir()), gone + empty
+    case.data.rmdir()
+    shutil.move(f"{case.data}.away", case.data)
+    case.opens_with(case.orders())
+    return gone
 
 
 def no_key(case):
     """A kit whose key file is gone."""
     case = case()
     shutil.move(case.data / "keys", case.data / "keys.away")
-    text = case.refuses(1)
+    text = case.refuses(1, "parts of a kit", "keys/kit.key")
+    assert "init" not in text, text
     shutil.rmtree(case.data / "keys", ignore_errors=True)
     shutil.move(case.data / "keys.away", case.data / "keys")
     case.opens_with(case.orders())
@@ -330,7 +418,9 @@ def damaged_key(case):
     case = case()
     for path in (case.data / "keys").iterdir():
         path.write_bytes(path.read_bytes()[:10])
-    return case.refuses(1, "keys")
+    text = case.refuses(1, "keys", "put its copy back")
+    assert "init" not in text, text
+    return text
 
 
 def founded_twice(case):

@@ -18,7 +18,7 @@ test("from the start of the demo to the first sale", { timeout: 60_000 }, async 
   const kit = new Kit(join(home, "demo"), await freePort());
   const context = await newContext();
   const begun = performance.now();
-  const demo = spawn(PROGRAM, ["demo", "--no-open", "--data", kit.data, "--listen", `127.0.0.1:${kit.port}`]);
+  const demo = spawn(PROGRAM, ["demo", "--no-open", "--data", kit.data, "--listen", `127.0.0.1:${kit.port}`], { env: kit.surroundings });
   const ended = new Promise((end) => demo.once("exit", (code) => end(code)));
   try {
     let told = "";

@@ -47,6 +47,33 @@ stall("a closed event sells no more; the page says so and offers a new one", { a
   assert.equal(kit.json(["event", "list"])[0].state, "closed");
 });
 
+stall("closing an event says where sales go then; another one is chosen by a press", async ({ kit, till }) => {
+  kit.run(["event", "create", "--name", "Night market", "--clone"]);
+  await till.shows("event-name", "Night market");
+  await till.view("event");
+  await till.id("event-close").click();
+  await till.page.getByText("Sales then go to Corner Stall").waitFor();
+  await till.id("event-close-confirm").click();
+  await till.page.getByText("Night market is closed. Sales go to Corner Stall now.").waitFor();
+  await till.page.getByText("Night market is closed; sales go to Corner Stall now.").waitFor();
+  assert.match(kit.run(["status"]).stdout, /^event +Corner Stall \([^]*sales go to Corner Stall now/mu);
+  kit.run(["event", "create", "--name", "Fair", "--clone"]);
+  await till.shows("event-name", "Fair");
+  await till.id("event-open-Corner Stall").click();
+  await till.shows("event-name", "Corner Stall");
+  kit.run(["event", "create", "--name", "Twice"]);
+  kit.run(["event", "create", "--name", "twice"]);
+  const which = kit.run(["event", "open", "TWICE"], { wanted: 1 });
+  assert.match(which.stderr, /2 events are called "TWICE": \S+ \(open, since [^]*hint: Say which by its id/u);
+  for (const event of kit.json(["event", "list"]).filter((each) => /twice/iu.test(each.name))) kit.run(["event", "close", event.event_id]);
+  kit.run(["event", "open", "corner stall"]);
+  const closed = kit.run(["event", "close"]);
+  assert.match(closed.stdout, /Corner Stall is closed[^]*sales go to Fair now/u);
+  await till.shows("event-name", "Fair");
+  const last = kit.run(["event", "close"]);
+  assert.match(last.stdout, /no event is open now/u);
+});
+
 const CSV = `Handle,Title,Option1 Name,Option1 Value,Variant SKU,Variant Inventory Qty,Variant Inventory Policy,Variant Price
 honey,Forest Honey,Title,Default Title,HONEY,16,deny,7.50
 cap,Wool Cap,Size,S,CAP-S,3,deny,22.00

@@ -3,6 +3,7 @@
 import contextlib
 import http.client
 import json
+import signal
 import socket
 import sqlite3
 import subprocess
@@ -17,6 +18,7 @@ SALES_MAX = 12
 CHECKPOINT_SALES_MAX = 600
 DELAY_S = 3
 IDLE_CONNECTIONS = 60
+CLI_S_MAX = 30
 
 
 def sell_until_it_ends(kit, name, at_most):
@@ -207,6 +209,42 @@ def slow_sync(case):
     return ", ".join(f"{status} after {took:.2f} s" for status, took, _ in answers)
 
 
+def stopped_daemon(case):
+    """PWR-11 the daemon is stopped for longer than any command waits, then continued."""
+    case = case()
+    kit = case.kit.start()
+    kit.daemon.send_signal(signal.SIGSTOP)
+    try:
+        commands = {
+            "question": (["status"], 1, "did not answer within"),
+            "write": (["stock", "--set", "MUG=50", "--idempotency-key", "stopped"], 4, "--idempotency-key stopped"),
+            "write after a question": (["sell", "--line", "MUG=1", "--tender", "cash=20"], 1, "nothing was recorded"),
+        }
+        begun = now()
+        running = {
+            name: subprocess.Popen([kit.program, "--data", kit.data, *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+            for name, (words, _, _) in commands.items()
+        }
+        for name, command in running.items():
+            _, text = command.communicate(timeout=CLI_S_MAX)
+            _, wanted, part = commands[name]
+            assert (command.returncode, part in text) == (wanted, True), f"{name}: exit {command.returncode}: {text}"
+        took = now() - begun
+    finally:
+        kit.daemon.send_signal(signal.SIGCONT)
+    try:
+        orders = ids(kit)
+        kit.run("stock", "--set", "MUG=50", "--idempotency-key", "stopped")
+        case.sell()
+        assert len(ids(kit)) == len(orders) + 1
+        assert kit.json("stock")[0]["here"] == 49
+        assert kit.json("verify")["ok"] is True
+        kit.stop()
+    finally:
+        kit.kill()
+    return f"exit codes {', '.join(str(wanted) for _, wanted, _ in commands.values())} after {took:.0f} s"
+
+
 def many_files(case):
     """STO-21 too many open files: the open page sells, others come in again later."""
     case = case()
@@ -298,4 +336,6 @@ def restart_loop(case):
     return f"{text}; then: {notices['journal_behind_box']['text']}"
 
 
-ROWS = (failed_sync, failed_box_sync, failed_checkpoint, failed_read, failed_read_at_start, slow_sync, many_files, restart_loop)
+ROWS = (
+    failed_sync, failed_box_sync, failed_checkpoint, failed_read, failed_read_at_start, slow_sync, stopped_daemon, many_files, restart_loop,
+)

@@ -119,6 +119,7 @@ def pulled_card(case):
             card.unplug()
             without = kit.run("up", "--listen", "127.0.0.1:0", wanted=1)
             assert "error:" in without.stderr and "panicked" not in without.stderr, without.stderr
+            assert "mount it" in without.stderr and "fieldkit init" not in without.stderr, without.stderr
         finally:
             kit.kill()
         card.plug_in()
@@ -269,17 +270,29 @@ def pulled_stick(case):
             caught = now() - begun
             kit.stop()
             stick.unplug()
-            kit.start(*option)
+            # `init` was told of the stick and wrote it down: no start needs the option.
+            kit.start()
             quick_sale(kit, "missing")
             box, word, notices = standing(kit)
-            assert word == "on this kit" and notices & {"box_behind", "box_same_medium", "box_fault"}, f"{box}, {word}, {sorted(notices)}"
-            kit.stop()
+            assert (box, word) == ("missing", "on this kit") and "box_missing" in notices, f"{box}, {word}, {sorted(notices)}"
+            assert f"warning: There is no second copy: the black box is not in {stick.at}, which is on this kit's own disk now" in said(kit), said(kit)[-600:]
+            assert not list(stick.at.iterdir()), "a new box was made where the stick is missing"
             stick.plug_in()
-            kit.start(*option)
+            within(15, "the stick that was missing at the start catches up", lambda: is_healthy(kit))
+            assert "box_missing" not in standing(kit)[2]
+            kit.stop()
+            stick.unplug()
+            done = kit.run("sell", "--line", "MUG=1", "--tender", "cash=20")
+            assert "warning: There is no second copy" in done.stderr and "on this kit" in done.stdout, done
+            stick.plug_in()
+            kit.start()
             within(15, "the stick put back catches up", lambda: is_healthy(kit))
-            assert len(ids(kit)) == before + 4
+            assert len(ids(kit)) == before + 5
             assert kit.json("verify")["ok"] is True
             kit.stop()
+            (case.data / "kit.toml").unlink()
+            done = kit.run("sell", "--line", "MUG=1", "--tender", "cash=20")
+            assert f"warning: The second copy was in {stick.at}" in done.stderr and "kit.toml" in done.stderr, done.stderr
         finally:
             kit.kill()
     return f"sale in {slow * 1000:.0f} ms while slow, {gone * 1000:.0f} ms without, healthy {caught:.1f} s after; missing at start: {box}, {', '.join(sorted(notices))}"

@@ -6,9 +6,15 @@ Absent on purpose: what is checked.
 
 import http.client
 import json
+import os
 import socket
 import subprocess
+import tempfile
 import time
+
+# What the program remembers of its kits beside their directories stays apart from this user's own.
+STATE = tempfile.TemporaryDirectory(prefix="fieldkit-state-")
+os.environ["XDG_STATE_HOME"] = STATE.name
 
 READY_S_MAX = 10
 STOP_S_MAX = 10

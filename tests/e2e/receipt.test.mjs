@@ -43,6 +43,7 @@ stall("decoded, equal to the API's token, genuine, and refused with one characte
   assert.equal(genuine.ok, true);
   assert.equal(genuine.total.minor, order.total.minor);
   assert.equal(genuine.order_id, order.order_id);
+  assert.deepEqual(kit.json(["verify", "--receipt", token]), genuine, "its own kit needs no key file");
   const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
   // Each place once: no character of the token can be another one.
   for (let at = 0; at < token.length; at += Math.max(1, Math.floor(token.length / 12))) {

@@ -8,25 +8,11 @@ Absent on purpose: the rows (`faults_calls.py`, `faults_media.py`), and lost or 
 import os
 import sys
 import time
-from pathlib import Path
 
 import faults_calls
 import faults_media
 from bad_input import Report
-from bad_storage import Case
-
-
-class Maker:
-    """Makes a row's kits."""
-
-    def __init__(self, program, home, name):
-        self.program, self.home, self.name = program, Path(home), name
-
-    def __call__(self, *options):
-        return self.named(self.name, *options)
-
-    def named(self, name, *options):
-        return Case(self.program, self.home, name, *options)
+from bad_storage import Maker
 
 
 def main():

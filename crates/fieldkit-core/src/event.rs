@@ -121,12 +121,37 @@ record! {
         pub opened_ms: Option<u64>,
         /// Opening cash of the running session.
         pub opening: i64,
-        /// What should be in it now.
+        /// What should be in it now: the cash of the running session.
         pub expected: Balance,
+        /// Cash taken less cash given back while no session ran: nobody counts it here.
+        pub while_closed: Balance,
         /// Cash in and out during the session.
         pub movements: Vec<Movement>,
         /// The last count.
         pub last_count: Option<Count>,
+    }
+}
+
+impl Drawer {
+    /// A session begins. Before its opening cash is posted, so that the cash belongs to it.
+    pub(crate) fn open(&mut self, opening: i64, at_ms: u64) {
+        (self.opened_ms, self.opening) = (Some(at_ms), opening);
+    }
+
+    /// Cash came in or went out.
+    fn post(&mut self, amount: i64) {
+        let sum = if self.opened_ms.is_some() { &mut self.expected } else { &mut self.while_closed };
+        sum.0 = sum.0.wrapping_add(i128::from(amount));
+    }
+
+    /// The session ends; its postings are done. What the count leaves is cash of no session: it may have taken along
+    /// what stood outside.
+    pub(crate) fn count(&mut self, count: Count) {
+        self.while_closed.0 = self.while_closed.0.wrapping_add(self.expected.0);
+        self.expected = Balance::default();
+        self.last_count = Some(count);
+        (self.opened_ms, self.opening) = (None, 0);
+        self.movements.clear();
     }
 }
 
@@ -181,8 +206,7 @@ impl Event {
             let sum = self.balances.entry((posting.account, posting.unit)).or_default();
             sum.0 = sum.0.wrapping_add(i128::from(posting.amount));
             if posting.account == Account::CASH && posting.unit == Unit::Money(self.opened.currency) {
-                let drawer = self.drawers.entry(stream).or_default();
-                drawer.expected.0 = drawer.expected.0.wrapping_add(i128::from(posting.amount));
+                self.drawers.entry(stream).or_default().post(posting.amount);
             }
         }
     }

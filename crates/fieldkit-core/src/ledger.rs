@@ -235,10 +235,13 @@ impl Ledger {
         let Some(event) = self.events.get_mut(&event_id) else {
             return self.anomaly(op, AnomalyKind::Missing, "the event is not known");
         };
+        let at_ms = op.op.stamp.physical_ms;
+        if let Some(Body::DrawerOpened(opened)) = &body {
+            event.drawers.entry(stream_id).or_default().open(opened.amount, at_ms);
+        }
         // Postings count for every kind, known or not.
         event.post(stream_id, &op.op.postings);
         let Some(body) = body else { return };
-        let at_ms = op.op.stamp.physical_ms;
         match body {
             Body::ItemDefined(defined) => {
                 let item = event.items.entry(defined.sku).or_default();
@@ -274,20 +277,13 @@ impl Ledger {
                 self.take_receipt(stream_id, undone.receipt);
                 self.fold_undo(op, &undone);
             }
-            Body::DrawerOpened(opened) => {
-                let drawer = event.drawers.entry(stream_id).or_default();
-                (drawer.opened_ms, drawer.opening) = (Some(at_ms), opened.amount);
-            }
             Body::CashMoved(body) => {
                 event.drawers.entry(stream_id).or_default().movements.push(Movement { body, at_ms });
             }
             Body::DrawerCounted(body) => {
-                let drawer = event.drawers.entry(stream_id).or_default();
-                drawer.last_count = Some(Count { body, at_ms });
-                (drawer.opened_ms, drawer.opening) = (None, 0);
-                drawer.movements.clear();
+                event.drawers.entry(stream_id).or_default().count(Count { body, at_ms });
             }
-            Body::StockMoved(_) | Body::CatalogueImported(_) | Body::CommandRefused(_) => {}
+            Body::DrawerOpened(_) | Body::StockMoved(_) | Body::CatalogueImported(_) | Body::CommandRefused(_) => {}
             _ => self.anomaly(op, AnomalyKind::Space, "this kind belongs to the organisation"),
         }
     }

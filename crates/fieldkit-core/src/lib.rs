@@ -21,3 +21,4 @@ pub mod refusal;
 pub mod shopify;
 pub mod snapshot;
 pub mod stamp;
+pub mod witness;

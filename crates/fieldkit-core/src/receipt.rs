@@ -35,6 +35,8 @@ pub struct Receipt {
     pub currency: String,
     /// Quantity, name, minor units.
     pub lines: Vec<(i64, String, i64)>,
+    /// Whether it is of a practice sale, and so no receipt.
+    pub training: bool,
 }
 
 /// Why a token is not a receipt of that key.
@@ -138,5 +140,6 @@ fn read_claims(claims: &Value) -> Option<Receipt> {
         total: integer(claim(-3)?)?,
         currency: text(-4)?,
         lines: claim(-5)?.as_array()?.iter().map(line).collect::<Option<_>>()?,
+        training: claim(-8).and_then(Value::as_bool).unwrap_or(false),
     })
 }

@@ -176,6 +176,9 @@ pub enum Refusal {
     /// No drawer session runs.
     #[error("the drawer is not open")]
     DrawerClosed,
+    /// The event cannot be closed over cash that nobody counted.
+    #[error("the drawer of {0} is open and not counted")]
+    DrawerUncounted(String),
     /// A difference without a word.
     #[error("{counted} was counted and {expected} expected; a difference needs a note")]
     VarianceNote {
@@ -242,6 +245,7 @@ impl Refusal {
             Refusal::UndoneBefore => "undone_before",
             Refusal::DrawerOpen => "drawer_open",
             Refusal::DrawerClosed => "drawer_closed",
+            Refusal::DrawerUncounted(_) => "drawer_uncounted",
             Refusal::VarianceNote { .. } => "variance_note",
             Refusal::KeyReused { .. } => "key_reused",
             Refusal::Repeated { code, .. } => code,
@@ -283,6 +287,7 @@ impl Refusal {
             Refusal::UndoneBefore => "Nothing is to be done.",
             Refusal::DrawerOpen => "Count the drawer first, then open it again.",
             Refusal::DrawerClosed => "Open the drawer with its opening cash.",
+            Refusal::DrawerUncounted(_) => "Count the drawer first: the Drawer page, or `fieldkit cash count AMOUNT`.",
             Refusal::VarianceNote { .. } => "Count again, or add a note.",
             Refusal::KeyReused { .. } => "Use a new key for a new request.",
             Refusal::Repeated { next_step, .. } => next_step,
@@ -295,7 +300,8 @@ impl Refusal {
             "not_allowed" => 403,
             "unknown_event" | "unknown_order" | "unknown_refund" => 404,
             "no_event" | "event_closed" | "sku_taken" | "total_differs" | "sold_out" | "nothing_left"
-            | "void_too_late" | "undone_before" | "drawer_open" | "drawer_closed" | "key_reused" => 409,
+            | "void_too_late" | "undone_before" | "drawer_open" | "drawer_closed" | "drawer_uncounted"
+            | "key_reused" => 409,
             _ => 422,
         }
     }

@@ -6,7 +6,6 @@
 //! here: the process ends, because memory is ahead of the disk.
 
 use crate::turn::{Answer, Known, Outcome, Projection, Reading, Turn, read_answer};
-use crate::witness::{Sighting, Verdict, judge};
 use ed25519_dalek::{Signer, SigningKey};
 use fieldkit_core::author::{Author, Context, Draft};
 use fieldkit_core::body::{Body, ReplicaAdmitted, RollbackNoticed};
@@ -17,6 +16,7 @@ use fieldkit_core::op::{Account, Actor, CommandKey, Head, Key, SealedOp, Unit};
 use fieldkit_core::order::Order;
 use fieldkit_core::refusal::Refusal;
 use fieldkit_core::stamp::ClockQuality;
+use fieldkit_core::witness::{Sighting, Verdict, judge};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 

@@ -6,8 +6,6 @@
 
 mod engine;
 mod turn;
-mod witness;
 
 pub use engine::{Asked, Engine, Input, Load, Output, SIGN_TURNS, Ticket};
 pub use turn::{Answer, Known, Outcome, Projection, Turn};
-pub use witness::{Sighting, Verdict};

@@ -11,6 +11,7 @@ use fieldkit_core::ledger::Ledger;
 use fieldkit_core::op::{CommandKey, Head};
 use fieldkit_core::order::Order;
 use fieldkit_core::refusal::Refusal;
+use fieldkit_core::witness::{Sighting, Verdict};
 use std::sync::Arc;
 use std::sync::mpsc::{SyncSender, TrySendError};
 use tokio::sync::{broadcast, oneshot};
@@ -59,9 +60,9 @@ pub enum Ask {
     /// What a witness saw.
     Witness {
         /// The sighting.
-        sighting: Seen,
-        /// One of `agrees`, `ahead`, `contradicts`, `unknown_stream`.
-        reply: oneshot::Sender<&'static str>,
+        sighting: Sighting,
+        /// What it means.
+        reply: oneshot::Sender<Verdict>,
     },
     /// Let sales go to another open event.
     Choose {
@@ -74,25 +75,6 @@ pub enum Ask {
     Verify {
         /// The answer.
         reply: oneshot::Sender<Verified>,
-    },
-}
-
-/// What a page or a person saw.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Seen {
-    /// A head.
-    Head {
-        /// Its stream.
-        stream: StreamId,
-        /// Position and hash.
-        head: Head,
-    },
-    /// Position and four characters of a slip.
-    Slip {
-        /// Position.
-        seq: u64,
-        /// Characters.
-        check: String,
     },
 }
 

@@ -22,6 +22,7 @@ pub use guard::Policy;
 pub use pages::PAGE_IS_STUB;
 pub use pictures::{NoPictures, Pictures};
 pub use routes::{open_api, router};
+pub use shop::{ANSWER_SECONDS_MAX, IMPORT_SECONDS_MAX, VERIFY_SECONDS_MAX};
 
 #[cfg(test)]
 mod tests;

@@ -48,6 +48,7 @@ pub const CODES: &[(&str, u16, &str)] = &[
     ("undone_before", 409, "The refund was undone before."),
     ("drawer_open", 409, "The drawer is open already."),
     ("drawer_closed", 409, "The drawer is not open."),
+    ("drawer_uncounted", 409, "The event's drawer is open: it is counted before the event is closed."),
     ("key_reused", 409, "The key was used for another request."),
     ("too_large", 413, "The body is longer than 1 MiB (catalogue files: 16 MiB)."),
     ("media_type", 415, "The body is of another media type than the address wants."),

@@ -49,8 +49,8 @@ pub fn status(shelf: &Shelf<'_>) -> wire::Status {
         power: None,
         clock: wire::Clock { quality: shelf.clock_quality, now: time(shelf.now_ms, zone) },
         head: head(shelf),
-        drawer: drawer_word(own_drawer(shelf).map(|(_, drawer)| drawer)),
-        notices: shelf.notices.iter().map(notice).collect(),
+        drawer: drawer_word(shelf.event.and_then(|id| own_drawer(shelf, id)).map(|(_, drawer)| drawer)),
+        notices: shelf.notices.iter().map(notice).chain(uncounted_notices(shelf)).collect(),
     }
 }
 
@@ -87,6 +87,11 @@ pub fn event(id: OpId, event: &Event) -> wire::Event {
         cloned_from: opened.cloned_from.map(|id| id.text()),
         orders: event.orders,
     }
+}
+
+/// The event that sales go to.
+pub fn current_event(shelf: &Shelf<'_>) -> Option<wire::EventName> {
+    open_event(shelf).map(|(id, event)| wire::EventName { event_id: id.text(), name: event.opened.name.clone() })
 }
 
 /// Items of the open event; none without one.
@@ -279,21 +284,49 @@ fn warnings(order: &Order, event: &Event) -> Vec<String> {
     skus.iter().filter_map(below).collect()
 }
 
-/// The drawer of this kit at the open event.
-pub fn drawer(shelf: &Shelf<'_>) -> wire::Drawer {
-    let found = own_drawer(shelf);
-    let event = open_event(shelf).map(|(_, event)| event);
+/// The drawer of this kit at an event; `None` means the open one.
+pub fn drawer(shelf: &Shelf<'_>, event: Option<OpId>) -> wire::Drawer {
+    let id = event.or(shelf.event);
+    let found = id.and_then(|id| own_drawer(shelf, id));
+    let event = id.and_then(|id| shelf.ledger.events.get(&id));
     let zone = zone(event);
     let money = |minor| event.map(|event| Money::new(minor, event.opened.currency));
     let known = found.map(|(_, drawer)| drawer);
     wire::Drawer {
+        event: id.map(|id| id.text()),
+        event_name: event.map(|event| event.opened.name.clone()),
         state: drawer_word(known),
         opened_at: known.and_then(|drawer| drawer.opened_ms).map(|at| time(at, zone)),
         opening: money(known.map_or(0, |drawer| drawer.opening)),
         expected: money(known.map_or(0, |drawer| clamped(drawer.expected.0))),
+        while_closed: money(known.map_or(0, |drawer| clamped(drawer.while_closed.0))),
         movements: found.map_or_else(Vec::new, |(event, drawer)| movements(event, drawer, zone)),
         last_count: found.and_then(|(event, drawer)| count(event, drawer, zone)),
+        uncounted: uncounted(shelf, id).map(|(_, drawer)| drawer).collect(),
     }
+}
+
+/// Drawers of this kit that are open at other events than `shown`.
+fn uncounted<'a>(shelf: &Shelf<'a>, shown: Option<OpId>) -> impl Iterator<Item = (&'a Event, wire::UncountedDrawer)> {
+    let others = shelf.ledger.events.keys().filter(move |id| Some(**id) != shown);
+    others.filter_map(|id| {
+        let (event, drawer) = own_drawer(shelf, *id).filter(|(_, drawer)| drawer.opened_ms.is_some())?;
+        let expected = Money::new(clamped(drawer.expected.0), event.opened.currency);
+        Some((event, wire::UncountedDrawer { event: id.text(), event_name: event.opened.name.clone(), expected }))
+    })
+}
+
+/// A drawer that nobody will look for, because sales go elsewhere.
+fn uncounted_notices<'a>(shelf: &Shelf<'a>) -> impl Iterator<Item = wire::Notice> {
+    uncounted(shelf, shelf.event).map(|(event, drawer)| {
+        let state = event.state().text();
+        wire::Notice {
+            level: "warn",
+            code: "drawer_uncounted",
+            text: format!("The drawer of {} ({state}) waits to be counted.", drawer.event_name),
+            next_step: "Count it on the Drawer page, or with `fieldkit cash count AMOUNT --event NAME`.".to_owned(),
+        }
+    })
 }
 
 fn movements(event: &Event, drawer: &Drawer, zone: Tz) -> Vec<wire::Movement> {
@@ -338,8 +371,8 @@ fn open_event<'a>(shelf: &Shelf<'a>) -> Option<(OpId, &'a Event)> {
     shelf.ledger.events.get(&id).map(|event| (id, event))
 }
 
-fn own_drawer<'a>(shelf: &Shelf<'a>) -> Option<(&'a Event, &'a Drawer)> {
-    let (id, event) = open_event(shelf)?;
+fn own_drawer<'a>(shelf: &Shelf<'a>, id: OpId) -> Option<(&'a Event, &'a Drawer)> {
+    let event = shelf.ledger.events.get(&id)?;
     let stream = StreamId::of(&shelf.replica, &space_of(id, event));
     event.drawers.get(&stream).map(|drawer| (event, drawer))
 }

@@ -22,6 +22,7 @@ use axum::extract::DefaultBodyLimit;
 use axum::response::IntoResponse;
 use axum::routing::get;
 use axum::{Json, Router, middleware};
+use fieldkit_core::id::OpId;
 use fieldkit_core::refusal::Refusal;
 use std::fmt::Write;
 use std::sync::Arc;
@@ -122,10 +123,10 @@ fn described(mut document: Document) -> Document {
     document
 }
 
-/// An amount of the open event's currency. Without an event the rules have the answer, not this.
-async fn in_event_currency(shop: &Shop, money: Money) -> Result<i64, Problem> {
-    let currency = shop.look(|shelf| {
-        let event = shelf.event.and_then(|id| shelf.ledger.events.get(&id));
+/// An amount of an event's currency; `None` means the open one. Without an event the rules have the answer, not this.
+async fn in_event_currency(shop: &Shop, event: Option<OpId>, money: Money) -> Result<i64, Problem> {
+    let currency = shop.look(move |shelf| {
+        let event = event.or(shelf.event).and_then(|id| shelf.ledger.events.get(&id));
         event.map(|event| event.opened.currency)
     });
     match currency.await? {

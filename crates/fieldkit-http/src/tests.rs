@@ -6,7 +6,7 @@ mod guarding;
 mod importing;
 mod selling;
 
-use crate::desk::{Ask, Desk, Durability, Failure, Gain, Given, OrderSelector, Seen, Shelf, Update, Verified};
+use crate::desk::{Ask, Desk, Durability, Failure, Gain, Given, OrderSelector, Shelf, Update, Verified};
 use crate::guard::Policy;
 use crate::pages::Page;
 use crate::pictures::Pictures;
@@ -24,7 +24,7 @@ use fieldkit_core::ledger::Ledger;
 use fieldkit_core::op::{Actor, Head};
 use fieldkit_core::order::Order;
 use fieldkit_core::stamp::ClockQuality;
-use fieldkit_engine::{Answer, Asked, Engine, Input, Outcome, Output, Sighting, Ticket};
+use fieldkit_engine::{Answer, Asked, Engine, Input, Outcome, Output, Ticket};
 use futures_util::future::BoxFuture;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -252,14 +252,10 @@ impl Loop {
                 let _ = reply.send(self.open_event() == Some(event));
             }
             Ask::Witness { sighting, reply } => {
-                let sighting = match sighting {
-                    Seen::Head { stream, head } => Sighting::Head { stream, head },
-                    Seen::Slip { seq, check } => Sighting::Slip { seq, check },
-                };
                 let ledger = self.engine.ledger();
                 let hash_at = |id: OpId| Some(ledger.head(&id.stream)).filter(|head| head.seq == id.seq);
                 let (_, _, verdict) = self.engine.judge(&sighting, |id| hash_at(id).map(|head| head.hash));
-                let _ = reply.send(verdict.text());
+                let _ = reply.send(verdict);
             }
             Ask::Verify { reply } => {
                 let heads: Vec<(StreamId, Head)> =

@@ -5,6 +5,7 @@
 //! Absent on purpose: rules of the shop (`fieldkit-core`), turns and effects (`fieldkit-engine`), the network.
 
 mod black_box;
+mod box_place;
 pub mod error;
 pub mod failpoint;
 mod journal;
@@ -20,6 +21,7 @@ pub mod store;
 pub mod verify;
 pub mod views;
 
+pub use box_place::BoxAbsence;
 pub use error::{Retry, StoreError};
 pub use place::{BLACK_BOX, BlackBoxPlace, Options};
 pub use store::{Batch, BoxState, Commit, Copies, Maintenance, SignedHead, StartReport, Store};

@@ -19,6 +19,8 @@ pub const BLACK_BOX: &str = "black-box.fkb";
 pub const BEHIND: &str = "box-behind";
 /// The file that names the box that belongs to a data directory.
 pub const BOX_ID: &str = "box-id";
+/// The file that says where the box was last.
+pub const BOX_PLACE: &str = "box-place";
 /// Private derived state.
 pub const STATE: &str = "state.db";
 /// Public tables.

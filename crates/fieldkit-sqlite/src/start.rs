@@ -5,6 +5,7 @@
 //! Absent on purpose: guessing. Two sound histories that differ are an error that names the first differing op.
 
 use crate::black_box::{BadRecord, BoxFile, End, Record};
+use crate::box_place::{self, BoxAbsence};
 use crate::error::StoreError;
 use crate::failpoint;
 use crate::journal::{self, Journal};
@@ -43,7 +44,8 @@ pub(crate) struct Boxed {
 pub(crate) fn start(options: &Options) -> Result<Started, StoreError> {
     let place = Place::take(&options.data)?;
     failpoint::hit("start.after_lock");
-    let mut report = StartReport::default();
+    let box_absence = box_place::absence(options, &place);
+    let mut report = StartReport { box_absence, ..StartReport::default() };
     tidy_up(&place, &mut report)?;
     let path = place.join(place::JOURNAL);
     let (journal, black_box) = match bring_together(options, &place, &mut report) {
@@ -75,12 +77,19 @@ fn bring_together(
         Some(file) if belongs(&journal, &file, options, place, report)? => compare(&mut journal, file, place, report)?,
         _ => None,
     };
+    if let Some(boxed) = &boxed {
+        box_place::remember(options, place, boxed.file.device)?;
+    }
     Ok((journal, boxed))
 }
 
 /// Opens the box; what stands in the way is reported, because selling goes on without it.
 pub(crate) fn open_box(options: &Options, place: &Place, report: &mut StartReport) -> Option<BoxFile> {
     let path = options.box_path(&place.path)?;
+    if let Some(BoxAbsence::NotThere(dir)) = &report.box_absence {
+        tracing::error!(path = %dir.display(), "the black box is not there");
+        return None;
+    }
     match BoxFile::open(&path) {
         Ok(file) => Some(file),
         Err(error @ StoreError::Damaged { .. }) => {
@@ -230,7 +239,14 @@ fn belongs(
         Ok(None) | Err(_) => None,
     };
     let ours = match &first {
-        None => true,
+        None => {
+            // The box that was known here is gone, or its medium was changed for an empty one.
+            let known = report.box_fault.is_none() && place.join(place::BOX_ID).exists();
+            if let Some(dir) = box_place::same_as_before(options, place).filter(|_| known) {
+                report.box_absence = Some(BoxAbsence::BegunAnew(dir));
+            }
+            true
+        }
         Some(op) if journal.last_row == 0 => {
             if options.black_box != BlackBoxPlace::InData && !options.restore {
                 let series = op.op.stream.series();
@@ -327,6 +343,36 @@ fn compare(
     }
     let row = first_uncovered(journal, &walked.seen, row)?;
     Ok(Some(Boxed { file, row, covered: walked.seen }))
+}
+
+/// A box that was missing at the start, if it is this kit's and holds nothing that the journal lacks: only a start may take
+/// ops over, because the ledger in memory would not have them.
+pub(crate) fn returned(journal: &Journal, options: &Options, place: &Place) -> Result<Option<Boxed>, StoreError> {
+    let Some(path) = options.box_path(&place.path).filter(|path| path.exists()) else { return Ok(None) };
+    let mut file = BoxFile::open(&path)?;
+    // Without a mark the whole box would have to be read, which nobody has time for now.
+    let Some(mark) = journal.box_mark()?.filter(|mark| mark.id == file.id && mark.row <= journal.last_row) else {
+        return Ok(None);
+    };
+    let end = End { offset: mark.end, number: mark.number, sum: mark.sum };
+    if !is_known(&file, place) || !file.ends_at(end)? {
+        return Ok(None);
+    }
+    let (mut seen, mut records) = (BTreeMap::new(), file.records(end));
+    while let Ok(found) = records.next()? {
+        let Some(record) = found else {
+            file.end = records.end;
+            let row = first_uncovered(journal, &seen, mark.row)?;
+            return Ok(Some(Boxed { file, row, covered: seen }));
+        };
+        for op in record.ops {
+            if journal.hash_at(&op.id())? != Some(op.hash) {
+                return Ok(None);
+            }
+            seen.insert(op.op.stream, op.op.seq);
+        }
+    }
+    Ok(None)
 }
 
 /// The last row before the first op that the box lacks.

@@ -7,6 +7,7 @@
 //! Absent on purpose: what ops mean, and what to tell the till.
 
 use crate::black_box;
+use crate::box_place::{self, BoxAbsence};
 use crate::error::StoreError;
 use crate::failpoint;
 use crate::journal::{BoxMark, Journal};
@@ -111,6 +112,8 @@ pub struct StartReport {
     pub journal_fault: Option<String>,
     /// What is wrong with the box.
     pub box_fault: Option<String>,
+    /// A box that was known and is not where it should be.
+    pub box_absence: Option<BoxAbsence>,
     /// Damaged files, under the names they have now.
     pub set_aside: Vec<PathBuf>,
     /// Whether the disk is too full to take over what the box holds: everything can be read, nothing sold.
@@ -119,6 +122,7 @@ pub struct StartReport {
 
 /// The journal and its black box, open.
 pub struct Store {
+    options: Options,
     place: Place,
     journal: Journal,
     link: Link,
@@ -146,6 +150,7 @@ impl Store {
         let mut report = started.report;
         let wanted = options.box_path(&started.place.path).is_some();
         let mut link = Link::new(&started.place, wanted);
+        link.awaited = matches!(report.box_absence, Some(BoxAbsence::NotThere(_)));
         if let Some(boxed) = started.black_box {
             link.attach(boxed, started.journal.last_row)?;
         }
@@ -164,7 +169,8 @@ impl Store {
         let mode = if report.full { Mode::Full } else { Mode::Whole };
         let sealer = Sealer::start(&started.journal, started.place.join(place::SEGMENTS))?;
         failpoint::hit("start.before_ready");
-        Ok((Store { place: started.place, journal: started.journal, link, ballast, sealer, mode }, report))
+        let (options, place, journal) = (options.clone(), started.place, started.journal);
+        Ok((Store { options, place, journal, link, ballast, sealer, mode }, report))
     }
 
     /// Safe mode: opens the box alone. Ops come from it, into memory, and go to it; the journal is only read, for ops of
@@ -174,7 +180,8 @@ impl Store {
     /// the journal cannot be read at all, sell in a fresh stream (a new replica): then nothing can contradict.
     pub fn open_black_box_only(options: &Options) -> Result<(Store, StartReport), StoreError> {
         let place = Place::take(&options.data)?;
-        let mut report = StartReport::default();
+        let box_absence = box_place::absence(options, &place);
+        let mut report = StartReport { box_absence, ..StartReport::default() };
         let Some(mut file) = start::open_box(options, &place, &mut report) else {
             let reason = report.box_fault.unwrap_or_else(|| "there is none".into());
             return Err(StoreError::BoxNotWhole { reason });
@@ -213,7 +220,8 @@ impl Store {
         let ballast = Ballast::at(place.join(place::BALLAST));
         let sealer = Sealer::idle(place.join(place::SEGMENTS));
         let mode = reason.map_or(Mode::Alone, Mode::AloneReading);
-        Ok((Store { place, journal, link, ballast, sealer, mode }, report))
+        let options = options.clone();
+        Ok((Store { options, place, journal, link, ballast, sealer, mode }, report))
     }
 
     /// Writes a batch and returns when it is durable. Any error means that the process must end.
@@ -302,6 +310,9 @@ impl Store {
         if self.is_alone() {
             return Ok(Maintenance { more: false, box_state: self.link.state });
         }
+        if self.link.looks_for_it() {
+            self.take_back()?;
+        }
         let mut more = self.link.maintain(&self.journal)?;
         // Worth it for a kit that stays open, not for one command: so it is done here and not at the start. Where space
         // is short, it belongs to sales.
@@ -320,6 +331,25 @@ impl Store {
             more |= self.sealer.step(&self.journal)?;
         }
         Ok(Maintenance { more, box_state: self.link.state })
+    }
+
+    /// Takes a box that was missing at the start, once it is there and can go on where it ended.
+    fn take_back(&mut self) -> Result<(), StoreError> {
+        if box_place::absence(&self.options, &self.place).is_some() {
+            return Ok(());
+        }
+        match start::returned(&self.journal, &self.options, &self.place) {
+            Ok(Some(boxed)) => {
+                tracing::info!(path = %boxed.file.path().display(), "the black box is back");
+                self.link.attach(boxed, self.journal.last_row)?;
+                if self.link.state == BoxState::Whole {
+                    self.link.lower_marker()?;
+                }
+            }
+            Ok(None) => {}
+            Err(error) => tracing::debug!("the black box is not taken back: {error}"),
+        }
+        Ok(())
     }
 
     /// Folds the log into the journal file now.
@@ -384,6 +414,8 @@ struct Link {
     marker: PathBuf,
     journal_device: u64,
     tried: Instant,
+    /// Whether the box was missing at the start and may come back.
+    awaited: bool,
 }
 
 impl Link {
@@ -391,10 +423,21 @@ impl Link {
         let state = if wanted { BoxState::Behind } else { BoxState::Off };
         let marker = place.join(place::BEHIND);
         let tried = Instant::now();
-        Link { keeper: None, state, covered: BTreeMap::new(), marker, journal_device: place.device, tried }
+        let journal_device = place.device;
+        Link { keeper: None, state, covered: BTreeMap::new(), marker, journal_device, tried, awaited: false }
+    }
+
+    /// Whether it is time to look for a box that was missing at the start.
+    fn looks_for_it(&mut self) -> bool {
+        let due = self.awaited && self.tried.elapsed() >= BOX_RETRY;
+        if due {
+            self.tried = Instant::now();
+        }
+        due
     }
 
     fn attach(&mut self, boxed: Boxed, last_row: u64) -> Result<(), StoreError> {
+        self.awaited = false;
         self.state = if boxed.row == last_row { BoxState::Whole } else { BoxState::Behind };
         self.covered = boxed.covered;
         self.keeper = Some(Keeper::start(boxed.file, boxed.row)?);

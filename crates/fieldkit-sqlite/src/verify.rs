@@ -1,16 +1,17 @@
-//! Verifying a data directory: structure, chains, hashes, places, signed heads, segments, black box.
+//! Verifying a data directory: structure, chains, hashes, places, signed heads, segments, black box; or a box alone.
 //!
 //! Promises: what is clean holds exactly the ops and heads that it says; the first bad thing is named — an op where an
 //! op is wrong, a page where the file's structure is, a record or file elsewhere; nothing is written.
 //! Absent on purpose: repair, which is the start's.
 
-use crate::black_box::BoxFile;
+use crate::black_box::{BoxFile, Record};
 use crate::error::StoreError;
 use crate::journal;
 use crate::place::{self, Place};
 use crate::segment;
+use crate::store::SignedHead;
 use fieldkit_core::chain::{ChainCheck, ChainError};
-use fieldkit_core::id::{Hash, OpId, StreamId};
+use fieldkit_core::id::{Hash, OpId, ReplicaKey, StreamId};
 use fieldkit_core::op::Head;
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OpenFlags};
@@ -28,7 +29,7 @@ pub struct Verdict {
     pub signed: u64,
     /// Segment files looked at.
     pub segments: u64,
-    /// Records of the black box in the data directory.
+    /// Records of the black box in the data directory, or of the box that was verified alone.
     pub records: u64,
     /// The first bad thing.
     pub fault: Option<Fault>,
@@ -93,6 +94,90 @@ pub fn verify_files(directory: &Path) -> Verdict {
     match open(&path) {
         Ok(connection) => verify_open(&connection, directory),
         Err(error) => Verdict { fault: Some(file_fault(&path, &error)), ..Verdict::default() },
+    }
+}
+
+/// The black box that a path means: the file itself, or the one in a directory that holds no journal.
+pub fn black_box_at(path: &Path) -> Option<PathBuf> {
+    if path.is_file() {
+        return Some(path.to_owned());
+    }
+    let file = path.join(place::BLACK_BOX);
+    (file.is_file() && !path.join(place::JOURNAL).exists()).then_some(file)
+}
+
+/// Verifies a black box alone: every record, every chain in it, the newest signed head of each stream.
+pub fn verify_box(path: &Path) -> Result<Verdict, StoreError> {
+    let verdict = walk_box(path)?;
+    match verdict.fault {
+        // A kit may be writing its last record just now; a second look finds it whole.
+        Some(Fault::Record { .. }) => walk_box(path),
+        _ => Ok(verdict),
+    }
+}
+
+fn walk_box(path: &Path) -> Result<Verdict, StoreError> {
+    let file = BoxFile::look(path)?;
+    let mut records = file.records(file.first());
+    let (mut verdict, mut boxed) = (Verdict::default(), Boxed::default());
+    verdict.fault = loop {
+        let number = records.end.number + 1;
+        match records.next()? {
+            Ok(Some(record)) => match boxed.take(record) {
+                Ok(()) => verdict.records = number,
+                Err(fault) => break Some(fault),
+            },
+            Ok(None) => break boxed.signatures(&mut verdict.signed).err(),
+            Err(bad) => break Some(Fault::Record { number: bad.number, why: bad.why.to_owned() }),
+        }
+    };
+    (verdict.ops, verdict.heads) = (boxed.check.ops(), boxed.check.heads().collect());
+    Ok(verdict)
+}
+
+/// What a box held so far. Ops may stand in it twice, where it was filled up; then they are the same.
+#[derive(Default)]
+struct Boxed {
+    check: ChainCheck,
+    hashes: BTreeMap<StreamId, Vec<Hash>>,
+    keys: BTreeMap<StreamId, ReplicaKey>,
+    signed: BTreeMap<StreamId, SignedHead>,
+}
+
+impl Boxed {
+    fn take(&mut self, record: Record) -> Result<(), Fault> {
+        for op in &record.ops {
+            let OpId { stream, seq } = op.id();
+            let known = self.hashes.entry(stream).or_default();
+            match usize::try_from(seq).ok().and_then(|seq| known.get(seq.checked_sub(1)?)) {
+                Some(hash) if *hash == op.hash => continue,
+                Some(_) => return Err(Fault::Op(ChainError::Broken { series: stream.series(), seq })),
+                None => {}
+            }
+            self.check.next(stream, seq, &op.bytes).map_err(Fault::Op)?;
+            known.push(op.hash);
+            if let (1, Some(key)) = (seq, journal::opened_by(op)) {
+                self.keys.insert(stream, key);
+            }
+        }
+        for signed in record.heads {
+            self.signed.insert(signed.stream, signed);
+        }
+        Ok(())
+    }
+
+    /// The newest signed head of each stream names an op of the box and is signed by the stream's key.
+    fn signatures(&self, count: &mut u64) -> Result<(), Fault> {
+        for SignedHead { stream, head, signature } in self.signed.values() {
+            let hashes = self.hashes.get(stream);
+            let there = usize::try_from(head.seq).ok().and_then(|seq| hashes?.get(seq.checked_sub(1)?));
+            let key = self.keys.get(stream).filter(|_| there == Some(&head.hash));
+            if !key.is_some_and(|key| head.verify(stream, key, signature)) {
+                return Err(Fault::Op(ChainError::Signature { series: stream.series(), seq: head.seq }));
+            }
+            *count += 1;
+        }
+        Ok(())
     }
 }
 

@@ -101,6 +101,8 @@ pub struct DrawerRow {
     pub opening_minor: i64,
     /// What should be in it.
     pub expected_minor: i64,
+    /// Cash taken less cash given back while no session ran.
+    pub while_closed_minor: i64,
     /// When it was last counted, and what was found.
     pub counted: Option<(u64, i64)>,
 }
@@ -109,14 +111,15 @@ impl DrawerRow {
     /// The row of one kit's drawer, `None` where it has none.
     pub fn of(event_id: OpId, event: &Event, stream: StreamId) -> Option<DrawerRow> {
         let drawer = event.drawers.get(&stream)?;
-        let expected = drawer.expected.0.clamp(i128::from(i64::MIN), i128::from(i64::MAX));
+        let clamped = |sum: i128| sum.clamp(i128::from(i64::MIN), i128::from(i64::MAX)) as i64;
         Some(DrawerRow {
             event: event_id,
             stream,
             currency: event.opened.currency.code().to_owned(),
             opened_ms: drawer.opened_ms,
             opening_minor: drawer.opening,
-            expected_minor: expected as i64,
+            expected_minor: clamped(drawer.expected.0),
+            while_closed_minor: clamped(drawer.while_closed.0),
             counted: drawer.last_count.as_ref().map(|count| (count.at_ms, count.body.counted)),
         })
     }
@@ -486,7 +489,7 @@ fn put_item(transaction: &Transaction<'_>, item: &ItemRow) -> rusqlite::Result<(
 }
 
 fn put_drawer(transaction: &Transaction<'_>, drawer: &DrawerRow) -> rusqlite::Result<()> {
-    transaction.prepare_cached("INSERT OR REPLACE INTO drawers VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)")?.execute(
+    transaction.prepare_cached("INSERT OR REPLACE INTO drawers VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)")?.execute(
         params![
             drawer.event.text(),
             drawer.stream.text(),
@@ -494,6 +497,7 @@ fn put_drawer(transaction: &Transaction<'_>, drawer: &DrawerRow) -> rusqlite::Re
             drawer.opened_ms.map(time_text),
             drawer.opening_minor,
             drawer.expected_minor,
+            drawer.while_closed_minor,
             drawer.counted.map(|(at, _)| time_text(at)),
             drawer.counted.map(|(_, counted)| counted),
         ],
@@ -584,6 +588,7 @@ mod tests {
             opened_ms: Some(0),
             opening_minor: 10_000,
             expected_minor: row as i64,
+            while_closed_minor: 0,
             counted: None,
         };
         let (events, anomalies, drawers) = ([event], [anomaly], [drawer]);

@@ -36,6 +36,14 @@ pub struct Common {
     pub black_box: Option<String>,
 }
 
+/// How a write is repeated.
+#[derive(Debug, Clone, Args)]
+pub struct Repeat {
+    /// Repeat a write safely: the key that it printed first
+    #[arg(long, value_name = "KEY")]
+    pub idempotency_key: Option<String>,
+}
+
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
@@ -79,7 +87,7 @@ pub enum Command {
     Status(Status),
     /// Check every op, every chain, every head; or a receipt
     #[command(
-        after_help = "Examples:\n  fieldkit verify\n  fieldkit verify /media/stick/copy\n  fieldkit verify --receipt 'TOKEN' --key kit.json"
+        after_help = "Examples:\n  fieldkit verify\n  fieldkit verify /media/stick/copy\n  fieldkit verify --receipt 'TOKEN'\n  fieldkit verify --receipt 'TOKEN' --key kit.json"
     )]
     Verify(Verify),
     /// Show public keys, or check the recovery words
@@ -199,22 +207,31 @@ pub enum Event {
         /// ISO 4217 currency; default: the current event's
         #[arg(long)]
         currency: Option<String>,
-        /// Begin with the catalogue of the current event, or of EVENT
+        /// Begin with the catalogue of the current event, or of EVENT, by its id or name
         #[arg(long, value_name = "EVENT", num_args = 0..=1, default_missing_value = "")]
         clone: Option<String>,
         /// Settings
         #[command(flatten)]
         settings: EventSettings,
+        /// Its key
+        #[command(flatten)]
+        repeat: Repeat,
     },
     /// Let sales go to an open event
     Open {
-        /// Its id
+        /// Its id, or its name where only one has it
         event: String,
+        /// Its key
+        #[command(flatten)]
+        repeat: Repeat,
     },
     /// Close an event; default: the current one
     Close {
-        /// Its id
+        /// Its id, or its name where only one has it
         event: Option<String>,
+        /// Its key
+        #[command(flatten)]
+        repeat: Repeat,
     },
     /// List events
     List,
@@ -228,6 +245,9 @@ pub enum Catalog {
     Import {
         /// The file
         file: PathBuf,
+        /// Its key
+        #[command(flatten)]
+        repeat: Repeat,
     },
     /// Add an item or change one
     #[command(
@@ -254,6 +274,9 @@ pub enum Catalog {
         /// Units at hand, for a new item
         #[arg(long)]
         count: Option<i64>,
+        /// Its key
+        #[command(flatten)]
+        repeat: Repeat,
     },
 }
 
@@ -266,12 +289,12 @@ pub struct Stock {
     /// Change the stock of an item: SKU=+N or SKU=-N
     #[arg(long, value_name = "SKU=±N", allow_hyphen_values = true)]
     pub change: Option<String>,
-    /// Why: delivered, counted, found, damaged, lost
-    #[arg(long, default_value = "counted")]
+    /// Why
+    #[arg(long, default_value = "counted", value_parser = ["delivered", "counted", "found", "damaged", "lost"])]
     pub reason: String,
-    /// Repeat safely with this key
-    #[arg(long)]
-    pub idempotency_key: Option<String>,
+    /// Its key
+    #[command(flatten)]
+    pub repeat: Repeat,
 }
 
 /// `sell`
@@ -301,9 +324,9 @@ pub struct Sell {
     /// Campaign that brought the buyer
     #[arg(long, default_value = "")]
     pub campaign: String,
-    /// Repeat safely with this key
-    #[arg(long)]
-    pub idempotency_key: Option<String>,
+    /// Its key
+    #[command(flatten)]
+    pub repeat: Repeat,
 }
 
 /// `orders`
@@ -337,9 +360,9 @@ pub struct Refund {
     /// Undo this refund or void
     #[arg(long, value_name = "REFUND", conflicts_with_all = ["order", "lines", "void"])]
     pub undo: Option<String>,
-    /// Repeat safely with this key
-    #[arg(long)]
-    pub idempotency_key: Option<String>,
+    /// Its key
+    #[command(flatten)]
+    pub repeat: Repeat,
 }
 
 /// `cash`
@@ -349,6 +372,9 @@ pub enum Cash {
     Open {
         /// Amount, such as 100.00
         amount: String,
+        /// Its key
+        #[command(flatten)]
+        repeat: Repeat,
     },
     /// Count the drawer and end its session
     Count {
@@ -357,6 +383,12 @@ pub enum Cash {
         /// A word on a difference
         #[arg(long, default_value = "")]
         note: String,
+        /// Whose drawer, by id or name, also of a closed event; default: the one that is open
+        #[arg(long, value_name = "EVENT")]
+        event: Option<String>,
+        /// Its key
+        #[command(flatten)]
+        repeat: Repeat,
     },
     /// Put cash in
     In {
@@ -365,6 +397,9 @@ pub enum Cash {
         /// Why
         #[arg(long)]
         reason: String,
+        /// Its key
+        #[command(flatten)]
+        repeat: Repeat,
     },
     /// Take cash out
     Out {
@@ -373,6 +408,9 @@ pub enum Cash {
         /// Why
         #[arg(long)]
         reason: String,
+        /// Its key
+        #[command(flatten)]
+        repeat: Repeat,
     },
     /// Show the drawer
     Show,
@@ -389,12 +427,12 @@ pub struct Status {
 /// `verify`
 #[derive(Debug, Args)]
 pub struct Verify {
-    /// A data directory; default: --data
+    /// A data directory, or a black box: its directory or its file; default: --data
     pub dir: Option<PathBuf>,
     /// A receipt's token instead: the text inside its QR
-    #[arg(long, requires = "key")]
+    #[arg(long)]
     pub receipt: Option<String>,
-    /// File with the kit's public key (`fieldkit keys --public --json`)
+    /// File with the kit's public key (`fieldkit keys --public --json`); default: this kit's own
     #[arg(long, value_name = "FILE")]
     pub key: Option<PathBuf>,
 }

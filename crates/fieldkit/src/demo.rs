@@ -12,7 +12,6 @@ use crate::serve;
 use anyhow::{Context, Result, bail};
 use fieldkit_core::body::{Prices, Seller, TaxRate};
 use fieldkit_core::decide::NewEvent;
-use hyper::Method;
 use std::path::{Path, PathBuf};
 
 /// The example goods, as a Shopify product file.
@@ -37,7 +36,7 @@ pub async fn run(common: &Common, options: &Demo) -> Result<Exit> {
         }
         std::fs::remove_dir_all(&data).with_context(|| format!("cannot remove {}", data.display()))?;
     }
-    if Client::daemon(&data).is_some() {
+    if Client::daemon(&data).await.is_some() {
         bail!("a kit runs on {} already; open its till, or say --data DIR", data.display());
     }
     let listener = free_port(&options.listen).await?;
@@ -90,7 +89,7 @@ async fn make(settings: &Settings, data: &Path) -> Result<()> {
     let client = Client::Here(Box::new(running.router(fieldkit_http::Policy::Socket)));
     let dir = crate::commands::segment(&pictures.display().to_string());
     let path = format!("/api/v1/catalog/import?name=catalogue.csv&pictures={dir}");
-    let reply = client.write_bytes(Method::POST, &path, "demo-catalogue", "text/csv", CATALOGUE.to_vec()).await;
+    let reply = client.write_csv(&path, "demo-catalogue", CATALOGUE.to_vec()).await;
     drop(client);
     running.stop();
     let reply = reply?;

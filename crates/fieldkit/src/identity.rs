@@ -44,9 +44,8 @@ impl Identity {
     /// Reads the key of the kit in `data`.
     pub fn load(data: &Path) -> Result<Self> {
         let path = file(data);
-        let text = fs::read_to_string(&path).with_context(|| {
-            format!("there is no kit in {} (its key file {} cannot be read)", data.display(), path.display())
-        })?;
+        let text =
+            fs::read_to_string(&path).with_context(|| format!("the key file {} cannot be read", path.display()))?;
         let mut lines = text.lines();
         let (Some(secret), Some(label)) = (lines.next(), lines.next()) else {
             bail!("the key file {} is cut short; put its copy back", path.display());
@@ -56,9 +55,9 @@ impl Identity {
         Ok(Identity { key: SigningKey::from_bytes(&key), follows, label: label.to_owned() })
     }
 
-    /// Whether `data` holds a kit.
+    /// Whether `data` holds a kit; a key file that cannot be looked at is one all the same.
     pub fn exists(data: &Path) -> bool {
-        file(data).exists()
+        file(data).try_exists().unwrap_or_else(|error| error.kind() == std::io::ErrorKind::PermissionDenied)
     }
 
     /// Writes the key file. An earlier incarnation's file is kept beside it.
@@ -85,6 +84,12 @@ impl Identity {
     }
 }
 
+/// The words alone, in small letters: numbers and marks around them stand on the paper only.
+fn plain_words(text: &str) -> String {
+    let words = text.split_whitespace().map(|word| word.trim_matches(|letter: char| !letter.is_alphabetic()));
+    words.filter(|word| !word.is_empty()).map(str::to_lowercase).collect::<Vec<_>>().join(" ")
+}
+
 fn file(data: &Path) -> PathBuf {
     data.join("keys").join("kit.key")
 }
@@ -109,9 +114,9 @@ impl Organisation {
         Ok(Organisation { key: SigningKey::from_bytes(&entropy), words: words.to_string() })
     }
 
-    /// The key that the words stand for.
+    /// The key that the words stand for, as people write them down: with capitals, numbers and commas.
     pub fn from_words(words: &str) -> Result<Self> {
-        let found = bip39::Mnemonic::parse_normalized(words.trim())
+        let found = bip39::Mnemonic::parse_normalized(&plain_words(words))
             .map_err(|error| anyhow::anyhow!("these are not the recovery words: {error}"))?;
         let entropy: [u8; 32] = found.to_entropy().try_into().map_err(|_| anyhow::anyhow!("24 words are needed"))?;
         Ok(Organisation { key: SigningKey::from_bytes(&entropy), words: found.to_string() })
@@ -125,5 +130,31 @@ impl Organisation {
     /// Admits a kit.
     pub fn admit(&self, replica: &ReplicaKey, label: &str) -> [u8; 64] {
         self.key.sign(&ReplicaAdmitted::signed_bytes(replica, label)).to_bytes()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn recovery_words_are_read_as_people_write_them() {
+        let organisation = Organisation::generate().expect("random bytes");
+        let check = |text: String| {
+            let read = Organisation::from_words(&text).unwrap_or_else(|error| panic!("{error}: {text}"));
+            assert_eq!((read.public(), &read.words), (organisation.public(), &organisation.words));
+        };
+        let words: Vec<&str> = organisation.words.split(' ').collect();
+        let written = |each: &dyn Fn(usize, &str) -> String| {
+            words.iter().zip(1..).map(|(word, number)| each(number, word)).collect::<String>()
+        };
+        check(organisation.words.to_uppercase());
+        check(written(&|number, word| format!("{number}. {word}\n")));
+        check(written(&|number, word| format!("{number}){word}, ")));
+        // As init prints them: six a row, with the number of the first.
+        check(written(&|number, word| {
+            if number % 6 == 1 { format!("\n  {number:2}  {word}") } else { format!(" {word}") }
+        }));
+        assert!(Organisation::from_words("1 2 3").is_err());
     }
 }

@@ -4,6 +4,7 @@
 //! failed to start three times in a row starts in safe mode.
 
 use crate::cli::Common;
+use crate::client::Client;
 use crate::config;
 use crate::identity::Identity;
 use crate::people::Owner;
@@ -38,6 +39,11 @@ use std::time::{Duration, Instant};
 const FOLD_OPS: u64 = 4_096;
 /// Changes that an open page may lag behind before it must look anew.
 const UPDATES_MAX: usize = 1_024;
+
+/// How long a command waits for another one that holds the directory. One command holds it for some 20 ms.
+const LOCK_WAIT: Duration = Duration::from_secs(5);
+/// How often it looks; the system's lock knows no wait with a deadline.
+const LOCK_POLL: Duration = Duration::from_millis(10);
 
 /// Where and how to open a kit.
 #[derive(Clone, Debug)]
@@ -98,9 +104,10 @@ pub struct Founded {
 impl Running {
     /// Opens the kit and starts its loop.
     pub fn start(settings: &Settings) -> Result<Running> {
-        let identity = Identity::load(&settings.data).with_context(
-            || "nothing was opened; make a kit with `fieldkit init --name NAME`, or try `fieldkit demo`",
-        )?;
+        if !Identity::exists(&settings.data) {
+            return Err(crate::known::no_kit(&settings.data));
+        }
+        let identity = Identity::load(&settings.data).context("nothing was opened or changed")?;
         let safe_mode = settings.watched && count_start(&settings.data);
         let options = settings.options()?;
         let opened = if safe_mode { Store::open_black_box_only(&options) } else { Store::open(&options) };
@@ -118,6 +125,9 @@ impl Running {
         let folded = fold(&mut store, identity, settings, safe_mode)?;
         let ledger = folded.engine.ledger();
         let standing = Standing::new(&settings.data, ledger, &store, &report, safe_mode, settings.watched);
+        for notice in standing.box_warnings() {
+            say::talk(&format!("warning: {} {}", notice.text, notice.next_step));
+        }
         let actor = ledger.persons.keys().next().map_or(Actor::Device(Zero), |person| Actor::Person(*person));
         let projector = Projector::start(folded.state_writer, folded.views_writer, folded.past)?;
         let groups = Arc::new(AtomicU64::new(0));
@@ -139,6 +149,12 @@ impl Running {
         let thread = std::thread::Builder::new().name("shop".into()).spawn(move || shop.run())?;
         let pictures = Arc::new(Pictures::new(&settings.data));
         Ok(Running { desk: Desk { asks, updates }, pictures, replica, groups, thread })
+    }
+
+    /// Opens the kit once no other command holds it; a daemon that serves is not waited for.
+    pub async fn start_when_free(settings: &Settings) -> Result<Running> {
+        let settings = settings.clone();
+        when_free(&settings.data.clone(), move || Running::start(&settings)).await
     }
 
     /// Pages and API for this kit.
@@ -171,6 +187,29 @@ impl Running {
             say::talk("error: the loop ended badly; started again, the kit checks everything first");
         }
     }
+}
+
+/// Does `open` once no other command holds `data`; a daemon that serves is not waited for.
+pub async fn when_free<T, F>(data: &Path, open: F) -> Result<T>
+where
+    T: Send + 'static,
+    F: Fn() -> Result<T> + Clone + Send + 'static,
+{
+    let begun = Instant::now();
+    loop {
+        let opened = tokio::task::spawn_blocking(open.clone()).await?;
+        match opened {
+            Err(error) if is_locked(&error) && begun.elapsed() < LOCK_WAIT && Client::daemon(data).await.is_none() => {
+                tokio::time::sleep(LOCK_POLL).await;
+            }
+            other => return other,
+        }
+    }
+}
+
+/// Whether another process holds the directory.
+pub fn is_locked(error: &anyhow::Error) -> bool {
+    matches!(error.downcast_ref::<StoreError>(), Some(StoreError::Locked { .. }))
 }
 
 /// Everything folded.

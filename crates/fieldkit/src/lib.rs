@@ -12,6 +12,7 @@ pub mod kit;
 pub mod say;
 
 mod demo;
+mod known;
 mod people;
 mod pictures;
 mod projector;

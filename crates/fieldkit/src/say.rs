@@ -98,11 +98,24 @@ pub fn error(error: &anyhow::Error) -> Exit {
     }
     match error.downcast_ref::<crate::client::OutcomeUnknown>() {
         Some(unknown) => {
-            talk(&format!("hint: start the kit again, then repeat with --idempotency-key {}", unknown.key));
+            repeat(&unknown.key);
             Exit::Unknown
         }
-        None => Exit::Failed,
+        None => {
+            if error.downcast_ref::<crate::client::NoAnswer>().is_some() {
+                talk("This asked a question only: nothing was recorded.");
+                talk("hint: the program may be stopped or its disk may hang; ask again, or end it and start it anew");
+            }
+            Exit::Failed
+        }
     }
+}
+
+/// What to do about a write whose outcome is not known.
+pub fn repeat(key: &str) {
+    talk(&format!(
+        "hint: do not repeat this without its key: once the kit answers, say the same again with --idempotency-key {key}"
+    ));
 }
 
 /// `EUR 12.50` of the API's money.

@@ -63,8 +63,8 @@ pub async fn bind(listen: &str) -> Result<TcpListener> {
 pub async fn run(settings: &Settings, listener: TcpListener, ready: impl FnOnce(&str)) -> Result<Exit> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
-    let watched = settings.watched();
-    let running = tokio::task::spawn_blocking(move || Running::start(&watched)).await??;
+    let running = Running::start_when_free(&settings.watched()).await?;
+    crate::known::remember(&settings.data);
     let address = listener.local_addr()?;
     let socket_path = settings.data.join(SOCKET);
     let socket = bind_socket(&socket_path)?;

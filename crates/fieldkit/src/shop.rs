@@ -16,10 +16,9 @@ use fieldkit_core::ledger;
 use fieldkit_core::op::{Actor, CommandKey, SealedOp};
 use fieldkit_core::order::Order;
 use fieldkit_core::receipt;
-use fieldkit_engine::{
-    Asked, Engine, Input, Known, Load, Outcome, Output, Projection, Sighting, Ticket, Turn, Verdict,
-};
-use fieldkit_http::desk::{Ask, Durability, Failure, Gain, Given, OrderSelector, Seen, Shelf, Update, Verified};
+use fieldkit_core::witness::{Sighting, Verdict};
+use fieldkit_engine::{Asked, Engine, Input, Known, Load, Outcome, Output, Projection, Ticket, Turn};
+use fieldkit_http::desk::{Ask, Durability, Failure, Gain, Given, OrderSelector, Shelf, Update, Verified};
 use fieldkit_sqlite::state::StateReader;
 use fieldkit_sqlite::{Batch, Copies, SignedHead, Store, StoreError};
 use std::collections::BTreeMap;
@@ -408,7 +407,7 @@ impl Shop {
             Ask::Witness { sighting, reply } => {
                 let verdict = self.witness(sighting);
                 // The witness may be gone.
-                let _ = reply.send(verdict.text());
+                let _ = reply.send(verdict);
             }
             Ask::Choose { event, reply } => {
                 self.standing.choose(self.engine.ledger(), event, &self.data);
@@ -479,15 +478,11 @@ impl Shop {
     }
 
     /// Judges a sighting; a roll-back makes this kit a new replica at once.
-    fn witness(&mut self, seen: Seen) -> Verdict {
-        let (sighting, who) = match seen {
-            Seen::Head { stream, head } => (Sighting::Head { stream, head }, "page"),
-            Seen::Slip { seq, check } => (Sighting::Slip { seq, check }, "slip"),
-        };
+    fn witness(&mut self, sighting: Sighting) -> Verdict {
         let mut found = BTreeMap::new();
-        let candidate = match &sighting {
-            Sighting::Head { stream, head } => OpId { stream: *stream, seq: head.seq },
-            Sighting::Slip { seq, .. } => OpId { stream: self.engine.newest_stream(), seq: *seq },
+        let (candidate, who) = match &sighting {
+            Sighting::Head { stream, head } => (OpId { stream: *stream, seq: head.seq }, "page"),
+            Sighting::Slip { seq, .. } => (OpId { stream: self.engine.newest_stream(), seq: *seq }, "slip"),
         };
         match self.store.op(candidate) {
             Ok(op) => drop(op.map(|op| found.insert(candidate, op.hash))),
@@ -530,7 +525,11 @@ impl Shop {
                 self.publish(Update::Drawer);
             }
             Gain::Item(_) | Gain::Imported(_) => self.publish(Update::Catalogue),
-            Gain::Drawer => self.publish(Update::Drawer),
+            Gain::Drawer => {
+                self.publish(Update::Drawer);
+                // Whether it is open is part of the status.
+                self.publish(Update::Status);
+            }
             Gain::Event(event) => {
                 self.standing.choose(self.engine.ledger(), *event, &self.data);
                 self.publish(Update::Status);
@@ -561,8 +560,7 @@ impl Shop {
         (self.pace.looked_after, self.pace.commits) = (Instant::now(), 0);
         match self.store.maintain() {
             Ok(done) => {
-                let durability = self.standing.durability;
-                if self.standing.saw(durability, done.box_state) {
+                if self.standing.looked_after(&self.store, done.box_state) {
                     self.publish(Update::Status);
                 }
             }

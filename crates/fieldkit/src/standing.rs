@@ -10,7 +10,7 @@ use fieldkit_core::ledger::Ledger;
 use fieldkit_core::stamp::ClockQuality;
 use fieldkit_http::desk::{Durability, Notice};
 use fieldkit_sqlite::space::Level;
-use fieldkit_sqlite::{BoxState, StartReport, Store};
+use fieldkit_sqlite::{BoxAbsence, BoxState, StartReport, Store};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -40,7 +40,10 @@ pub struct Standing {
     /// What the crew should know.
     pub notices: Vec<Notice>,
     sticky: Vec<Notice>,
+    /// Set while sales go to an event that nobody chose.
+    moved_on: Option<Notice>,
     box_state: BoxState,
+    box_absence: Option<BoxAbsence>,
     own_medium: bool,
     level: Level,
     lists_old: bool,
@@ -57,7 +60,9 @@ impl Standing {
             no_space: None,
             notices: Vec::new(),
             sticky: Vec::new(),
+            moved_on: None,
             box_state: store.box_state(),
+            box_absence: report.box_absence.clone(),
             own_medium: store.box_on_own_medium(),
             level: Level::Ok,
             lists_old: false,
@@ -125,6 +130,20 @@ impl Standing {
         (wall.max(floor_ms), quality)
     }
 
+    /// What a person at the command line must hear before anything else: notices about the second copy.
+    pub fn box_warnings(&self) -> impl Iterator<Item = &Notice> {
+        self.notices
+            .iter()
+            .filter(|notice| matches!(notice.code, "box_missing" | "box_not_named" | "box_new" | "box_fault"))
+    }
+
+    /// Notes how the box stands after the storage was looked after: one that was missing may be back.
+    pub fn looked_after(&mut self, store: &Store, box_state: BoxState) -> bool {
+        let returned = !self.own_medium && store.box_on_own_medium();
+        self.own_medium |= returned;
+        self.saw(self.durability, box_state) || returned
+    }
+
     /// Notes where the last ops went; says whether anything changed.
     pub fn saw(&mut self, durability: Durability, box_state: BoxState) -> bool {
         let durability = match box_state {
@@ -134,6 +153,10 @@ impl Standing {
         };
         let changed = self.durability != durability || self.box_state != box_state;
         (self.durability, self.box_state) = (durability, box_state);
+        if box_state == BoxState::Whole && matches!(self.box_absence, Some(BoxAbsence::NotThere(_))) {
+            // It came back; from here on it can fall behind like any other.
+            self.box_absence = None;
+        }
         if changed {
             self.refresh();
         }
@@ -165,10 +188,20 @@ impl Standing {
         self.refresh();
     }
 
-    /// Lets sales go to `event` if it is open, else to the newest open one.
+    /// Lets sales go to `event` if it is open. If it was just closed they stay where they were, or go to the newest open
+    /// one, and a notice says so.
     pub fn choose(&mut self, ledger: &Ledger, event: OpId, data: &Path) {
         let open = |id: &OpId| ledger.events.get(id).is_some_and(|event| event.state() == EventState::Open);
-        self.event = if open(&event) { Some(event) } else { newest_open(ledger) };
+        let chosen = Some(event).filter(open);
+        let kept = chosen.or(self.event.filter(open));
+        if chosen.is_some() || kept.is_none() {
+            self.moved_on = None;
+        }
+        self.event = kept.or_else(|| newest_open(ledger));
+        if let (None, Some(next)) = (kept, self.event) {
+            self.moved_on = moved_on(ledger, event, next);
+        }
+        self.refresh();
         let text = self.event.map(|id| id.text()).unwrap_or_default();
         if let Err(error) = std::fs::write(data.join(EVENT_FILE), text) {
             tracing::warn!("the chosen event cannot be remembered: {error}");
@@ -195,6 +228,7 @@ impl Standing {
         match self.box_state {
             BoxState::Off => "off",
             BoxState::Whole => "healthy",
+            BoxState::Behind if matches!(self.box_absence, Some(BoxAbsence::NotThere(_))) => "missing",
             BoxState::Behind => "behind",
         }
     }
@@ -206,10 +240,36 @@ impl Standing {
 
     fn refresh(&mut self) {
         let mut notices = self.sticky.clone();
+        notices.extend(self.moved_on.clone());
         let mut say = |level, code, text: &str, next_step: &str| {
             notices.push(Notice { level, code, text: text.to_owned(), next_step: next_step.to_owned() });
         };
+        match (&self.box_absence, self.box_state) {
+            (Some(BoxAbsence::NotThere(dir)), BoxState::Behind) => say(
+                "warn",
+                "box_missing",
+                &format!("There is no second copy: the black box is not in {}{}.", dir.display(), where_it_was(dir)),
+                "Put the stick in and mount it; the box catches up by itself. For another place start with --black-box DIR.",
+            ),
+            (Some(BoxAbsence::NotNamed(dir)), _) => say(
+                "warn",
+                "box_not_named",
+                &format!("The second copy was in {}, and this start was not told so.", dir.display()),
+                &format!(
+                    "Start with --black-box {dir}, or write black_box = {dir:?} into kit.toml. To keep it here, name the data directory.",
+                    dir = dir.display()
+                ),
+            ),
+            (Some(BoxAbsence::BegunAnew(dir)), BoxState::Whole | BoxState::Behind) => say(
+                "warn",
+                "box_new",
+                &format!("There was no black box of this kit in {}; a new one was begun.", dir.display()),
+                "It holds everything again. Keep the old stick, if it is somewhere: it is another copy, up to when it was used.",
+            ),
+            _ => {}
+        }
         match self.box_state {
+            BoxState::Behind if matches!(self.box_absence, Some(BoxAbsence::NotThere(_))) => {}
             BoxState::Behind => say(
                 "warn",
                 "box_behind",
@@ -277,6 +337,23 @@ fn chosen(data: &Path, ledger: &Ledger) -> Option<OpId> {
     id.filter(open).or_else(|| newest_open(ledger))
 }
 
+/// What stands in the place of a box that is not there.
+fn where_it_was(dir: &Path) -> &'static str {
+    if dir.is_dir() {
+        ", which is on this kit's own disk now: no stick is mounted there"
+    } else {
+        ", which does not exist now"
+    }
+}
+
+/// Sales that go to another event unasked must not surprise anyone.
+fn moved_on(ledger: &Ledger, from: OpId, to: OpId) -> Option<Notice> {
+    let name = |id: &OpId| ledger.events.get(id).map(|event| event.opened.name.as_str());
+    let text = format!("{} is closed; sales go to {} now.", name(&from)?, name(&to)?);
+    let next_step = "To sell elsewhere, choose another event or make one on the Event page.".to_owned();
+    Some(Notice { level: "warn", code: "event_moved_on", text, next_step })
+}
+
 fn newest_open(ledger: &Ledger) -> Option<OpId> {
     let open = ledger.events.iter().filter(|(_, event)| event.state() == EventState::Open);
     open.max_by_key(|(id, event)| (event.opened_ms, **id)).map(|(id, _)| *id)
@@ -286,5 +363,79 @@ fn remove_quietly(path: &Path) {
     match std::fs::remove_file(path) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => tracing::warn!("{}: {error}", path.display()),
         _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use fieldkit_core::body::{EventOpened, Prices, Seller};
+    use fieldkit_core::event::Event;
+    use fieldkit_core::id::StreamId;
+    use fieldkit_core::money::Currency;
+
+    fn id(seq: u64) -> OpId {
+        OpId { stream: StreamId([1; 16]), seq }
+    }
+
+    /// Three open events, called 1 to 3, the last one the newest.
+    fn ledger() -> Ledger {
+        let mut ledger = Ledger::default();
+        for seq in 1..=3 {
+            let opened = EventOpened {
+                name: seq.to_string(),
+                zone: "UTC".to_owned(),
+                day_cutover_minutes: 0,
+                currency: Currency::from_code("EUR").expect("EUR is in ISO 4217"),
+                seller: Seller { name: String::new(), address: String::new(), tax_id: String::new() },
+                tax_rates: vec![],
+                prices: Prices::Inclusive,
+                training: false,
+                fold_version: 1,
+                cloned_from: None,
+            };
+            ledger.events.insert(id(seq), Event::new(opened, seq));
+        }
+        ledger
+    }
+
+    fn standing() -> Standing {
+        Standing {
+            event: Some(id(2)),
+            durability: Durability::OnThisKit,
+            safe_mode: false,
+            no_space: None,
+            notices: vec![],
+            sticky: vec![],
+            moved_on: None,
+            box_state: BoxState::Off,
+            box_absence: None,
+            own_medium: false,
+            level: Level::Ok,
+            lists_old: false,
+            starts: None,
+        }
+    }
+
+    #[test]
+    fn sales_go_elsewhere_only_when_they_must_and_a_notice_says_so() {
+        let home = tempfile::tempdir().expect("a directory");
+        let (mut ledger, mut standing) = (ledger(), standing());
+        let close = |ledger: &mut Ledger, seq| {
+            ledger.events.get_mut(&id(seq)).expect("it is known").closed_ms = Some(9);
+        };
+        let texts = |standing: &Standing| standing.notices.iter().map(|one| one.text.clone()).collect::<Vec<_>>();
+        close(&mut ledger, 1);
+        standing.choose(&ledger, id(1), home.path());
+        assert_eq!((standing.event, texts(&standing)), (Some(id(2)), vec![]), "another event was closed");
+        close(&mut ledger, 2);
+        standing.choose(&ledger, id(2), home.path());
+        let said = "2 is closed; sales go to 3 now.".to_owned();
+        assert_eq!((standing.event, texts(&standing)), (Some(id(3)), vec![said]));
+        standing.choose(&ledger, id(3), home.path());
+        assert_eq!(texts(&standing), Vec::<String>::new(), "chosen by a person, it is no news any more");
+        close(&mut ledger, 3);
+        standing.choose(&ledger, id(3), home.path());
+        assert_eq!((standing.event, texts(&standing)), (None, vec![]), "nothing is open");
     }
 }

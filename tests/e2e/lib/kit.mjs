@@ -44,12 +44,17 @@ export class Kit {
 
   /** Runs a command; another exit code than `wanted` is an error. */
   run(args, { wanted = 0, input } = {}) {
-    const done = spawnSync(PROGRAM, ["--data", this.data, ...args], { encoding: "utf8", timeout: 30_000, input });
+    const done = spawnSync(PROGRAM, ["--data", this.data, ...args], { encoding: "utf8", timeout: 30_000, input, env: this.surroundings });
     if (done.error) throw done.error;
     if (done.status !== wanted) {
       throw new Error(`fieldkit ${args.join(" ")}: exit ${done.status}, wanted ${wanted}\n${done.stdout}${done.stderr}\n${this.log}`);
     }
     return done;
+  }
+
+  /** What the program remembers of its kits beside their directories stays apart from this user's own. */
+  get surroundings() {
+    return { ...process.env, XDG_STATE_HOME: join(dirname(this.data), "state") };
   }
 
   json(args) {
@@ -70,7 +75,7 @@ export class Kit {
   }
 
   async start() {
-    const daemon = spawn(PROGRAM, ["--data", this.data, "up", "--listen", `127.0.0.1:${this.port}`]);
+    const daemon = spawn(PROGRAM, ["--data", this.data, "up", "--listen", `127.0.0.1:${this.port}`], { env: this.surroundings });
     this.#daemon = daemon;
     let told = "";
     daemon.stdout.on("data", (text) => (told += text));

@@ -14,7 +14,7 @@ use crate::refusal::Refusal;
 pub(super) fn open(ledger: &Ledger, opening: i64, place: &Place) -> Result<Vec<Draft>, Refusal> {
     let (_, space, event) = place.open_event(ledger)?;
     let opening = amount("the opening cash", opening)?;
-    if drawer(event, place, &space).is_some_and(|drawer| drawer.opened_ms.is_some()) {
+    if is_open(event, place, &space) {
         return Err(Refusal::DrawerOpen);
     }
     let body = Body::DrawerOpened(DrawerOpened { amount: opening });
@@ -35,7 +35,7 @@ pub(super) fn move_cash(
         return Err(Refusal::Amount { what: "the amount" });
     }
     let reason = text("the reason", reason, 1, 80)?;
-    if drawer(event, place, &space).is_none_or(|drawer| drawer.opened_ms.is_none()) {
+    if !is_open(event, place, &space) {
         return Err(Refusal::DrawerClosed);
     }
     let signed = if direction == Direction::In { given } else { -given };
@@ -43,7 +43,8 @@ pub(super) fn move_cash(
     Ok(vec![Draft::new(space, body).moving(moved(event, signed)).answering()])
 }
 
-/// Counts the drawer: the difference is recorded, the cash leaves with the crew, the session ends.
+/// Counts the drawer, also after the event is closed: the difference is recorded, the cash leaves with the crew, the
+/// session ends.
 pub(super) fn count(ledger: &Ledger, counted: i64, note: &str, place: &Place) -> Result<Vec<Draft>, Refusal> {
     let (_, space, event) = place.any_event(ledger)?;
     let counted = amount("the count", counted)?;
@@ -66,6 +67,11 @@ pub(super) fn count(ledger: &Ledger, counted: i64, note: &str, place: &Place) ->
     ];
     let body = Body::DrawerCounted(DrawerCounted { counted, expected, note });
     Ok(vec![Draft::new(space, body).moving(postings).answering()])
+}
+
+/// Whether a session of this kit's drawer runs.
+pub(super) fn is_open(event: &Event, place: &Place, space: &Space) -> bool {
+    drawer(event, place, space).is_some_and(|drawer| drawer.opened_ms.is_some())
 }
 
 fn drawer<'a>(event: &'a Event, place: &Place, space: &Space) -> Option<&'a Drawer> {

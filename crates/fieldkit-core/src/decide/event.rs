@@ -110,9 +110,13 @@ pub(super) fn open(ledger: &Ledger, new: &NewEvent, place: &Place) -> Result<Vec
     Ok(drafts)
 }
 
-/// Closes an event.
+/// Closes an event, once the drawer of this kit is counted.
 pub(super) fn close(ledger: &Ledger, place: &Place) -> Result<Vec<Draft>, Refusal> {
-    let (event, _, _) = place.open_event(ledger)?;
+    let (event, space, known) = place.open_event(ledger)?;
+    // Cash that nobody counted belongs to the event: afterwards nobody would look for it here.
+    if super::drawer::is_open(known, place, &space) {
+        return Err(Refusal::DrawerUncounted(known.opened.name.clone()));
+    }
     Ok(vec![Draft::new(Space::ORGANISATION, Body::EventClosed(EventClosed { event })).answering()])
 }
 

@@ -7,6 +7,7 @@ mod apply;
 mod arbitrary;
 mod codec;
 mod decide;
+mod drawer;
 mod merge;
 mod model;
 mod money;

@@ -31,8 +31,11 @@ impl Sold {
 struct Model {
     price: BTreeMap<&'static str, i64>,
     stock: BTreeMap<&'static str, i64>,
+    /// Cash of the running session.
     drawer: i64,
     drawer_open: bool,
+    /// Cash taken while none ran.
+    while_closed: i64,
     variance: i64,
     sales: Vec<Sold>,
 }
@@ -70,6 +73,11 @@ fn sku(tee: bool) -> &'static str {
 }
 
 impl Model {
+    /// Where cash goes now.
+    fn cash(&mut self) -> &mut i64 {
+        if self.drawer_open { &mut self.drawer } else { &mut self.while_closed }
+    }
+
     /// Does a step; `None` where a stallholder would say no.
     fn step(&mut self, step: &Step) -> Option<()> {
         let sales = self.sales.len().max(1);
@@ -78,7 +86,7 @@ impl Model {
                 let (sku, price) = (sku(*tee), self.price[sku(*tee)]);
                 (*units > 0 && *off_each <= price && *extra >= 0).then_some(())?;
                 let paid_each = price - off_each;
-                self.drawer += units * paid_each;
+                *self.cash() += units * paid_each;
                 *self.stock.entry(sku).or_default() -= units;
                 let id = OpId { stream: fieldkit_core::id::StreamId([0; 16]), seq: 0 };
                 self.sales.push(Sold { id, sku, units: *units, paid_each, refunds: vec![] });
@@ -87,23 +95,26 @@ impl Model {
                 let sold = self.sales.get_mut(sale % sales)?;
                 (*units > 0 && *units <= sold.left()).then_some(())?;
                 sold.refunds.push((sold.id, *units, false));
-                self.drawer -= units * sold.paid_each;
                 *self.stock.entry(sold.sku).or_default() += units;
+                let paid = units * sold.paid_each;
+                *self.cash() -= paid;
             }
             Step::Void { sale } => {
                 let sold = self.sales.get_mut(sale % sales)?;
                 (sold.left() == sold.units).then_some(())?;
                 sold.refunds.push((sold.id, sold.units, false));
-                self.drawer -= sold.units * sold.paid_each;
                 *self.stock.entry(sold.sku).or_default() += sold.units;
+                let paid = sold.units * sold.paid_each;
+                *self.cash() -= paid;
             }
             Step::Undo { sale, refund } => {
                 let sold = self.sales.get_mut(sale % sales)?;
                 let refunds = sold.refunds.len().max(1);
                 let found = sold.refunds.get_mut(refund % refunds).filter(|refund| !refund.2)?;
                 found.2 = true;
-                self.drawer += found.1 * sold.paid_each;
                 *self.stock.entry(sold.sku).or_default() -= found.1;
+                let paid = found.1 * sold.paid_each;
+                *self.cash() += paid;
             }
             Step::Price { tee, price } => {
                 (*price >= 0).then_some(())?;
@@ -115,8 +126,7 @@ impl Model {
             }
             Step::Open(amount) => {
                 (*amount >= 0 && !self.drawer_open).then_some(())?;
-                self.drawer += amount;
-                self.drawer_open = true;
+                (self.drawer, self.drawer_open) = (*amount, true);
             }
             Step::Cash { into, amount } => {
                 (*amount > 0 && self.drawer_open).then_some(())?;
@@ -222,6 +232,10 @@ proptest! {
             let stream = world.kits[0].author.stream(&Space::Event(event));
             let drawer = found.drawers.get(&stream);
             prop_assert_eq!(drawer.map_or(0, |drawer| drawer.expected.0), i128::from(model.drawer), "{:?}", step);
+            let apart = drawer.map_or(0, |drawer| drawer.while_closed.0);
+            prop_assert_eq!(apart, i128::from(model.while_closed), "{:?}", step);
+            let cash = found.balance(Account::CASH, Unit::Money(found.opened.currency));
+            prop_assert_eq!(cash, model.drawer + model.while_closed, "all cash is in one of the two");
             prop_assert_eq!(drawer.is_some_and(|drawer| drawer.opened_ms.is_some()), model.drawer_open);
             prop_assert_eq!(found.balance(Account::CASH_VARIANCE, Unit::Money(found.opened.currency)), -model.variance);
             for (sku, units) in &model.stock {

@@ -1,15 +1,16 @@
 //! What works now, what witnesses saw, and whether the journal is whole.
 
-use crate::desk::{Ask, Seen, Verified};
+use crate::desk::{Ask, Verified};
 use crate::extract::Told;
 use crate::problem::Problem;
 use crate::render;
 use crate::shop::{ANSWER_SECONDS_MAX, Shop, VERIFY_SECONDS_MAX};
-use crate::wire::{FirstBad, Keys, Sighting, Status, StreamHead, Verdict, Verification};
+use crate::wire::{self, FirstBad, Keys, Status, StreamHead, Verification};
 use axum::Json;
 use axum::extract::State;
 use fieldkit_core::id::{Hash, StreamId};
 use fieldkit_core::op::Head;
+use fieldkit_core::witness::Sighting;
 
 /// What works now
 #[utoipa::path(get, path = "/api/v1/status", operation_id = "status", tag = "kit",
@@ -22,12 +23,15 @@ pub async fn status(State(shop): State<Shop>) -> Result<Json<Status>, Problem> {
 ///
 /// The page keeps the last head it saw and sends it when it loads; a kit that went back is found out. Needs no key.
 #[utoipa::path(post, path = "/api/v1/witness", operation_id = "witness", tag = "kit",
-    request_body = Sighting,
-    responses((status = 200, description = "What the sighting means", body = Verdict), Problem))]
-pub async fn witness(State(shop): State<Shop>, Told(sighting): Told<Sighting>) -> Result<Json<Verdict>, Problem> {
+    request_body = wire::Sighting,
+    responses((status = 200, description = "What the sighting means", body = wire::Verdict), Problem))]
+pub async fn witness(
+    State(shop): State<Shop>,
+    Told(sighting): Told<wire::Sighting>,
+) -> Result<Json<wire::Verdict>, Problem> {
     let sighting = seen(&sighting)?;
     let verdict = shop.ask(ANSWER_SECONDS_MAX, |reply| Ask::Witness { sighting, reply }).await?;
-    Ok(Json(Verdict { verdict }))
+    Ok(Json(wire::Verdict { verdict: verdict.text() }))
 }
 
 /// Check everything
@@ -58,7 +62,7 @@ pub async fn keys(State(shop): State<Shop>) -> Result<Json<Keys>, Problem> {
     Ok(Json(shop.look(render::keys).await?))
 }
 
-fn seen(sighting: &Sighting) -> Result<Seen, Problem> {
+fn seen(sighting: &wire::Sighting) -> Result<Sighting, Problem> {
     if let Some(slip) = &sighting.slip {
         let parts = slip.trim().split_once('-');
         let mark = parts.and_then(|(seq, check)| Some((seq.parse().ok()?, check.to_ascii_uppercase())));
@@ -67,7 +71,7 @@ fn seen(sighting: &Sighting) -> Result<Seen, Problem> {
                 check.len() == 4 && check.bytes().all(|one| one.is_ascii_alphanumeric())
             })
             .ok_or_else(|| Problem::field(r#"slip: a mark such as "52-Q4TM" is needed."#))?;
-        return Ok(Seen::Slip { seq, check });
+        return Ok(Sighting::Slip { seq, check });
     }
     let (Some(stream), Some(seq), Some(hash)) = (&sighting.stream, sighting.seq, &sighting.hash) else {
         return Err(Problem::field("The body: either `slip`, or `stream`, `seq` and `hash` are needed."));
@@ -75,5 +79,5 @@ fn seen(sighting: &Sighting) -> Result<Seen, Problem> {
     let stream = StreamId::from_text(stream).ok_or_else(|| Problem::field("stream: this is no stream's id."))?;
     let seq = u64::try_from(seq.0).map_err(|_| Problem::field("seq: a number from 0 is needed."))?;
     let hash = Hash::from_hex(hash).ok_or_else(|| Problem::field("hash: 64 hexadecimal digits are needed."))?;
-    Ok(Seen::Head { stream, head: Head { seq, hash } })
+    Ok(Sighting::Head { stream, head: Head { seq, hash } })
 }

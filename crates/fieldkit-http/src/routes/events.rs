@@ -62,20 +62,23 @@ pub async fn open(
 
 /// Close an event
 ///
-/// Nothing is sold at it any more; refunds stay possible.
+/// Nothing is sold at it any more; refunds stay possible. Sales go to the newest event that is still open, if any:
+/// `sales_go_to` names it.
 #[utoipa::path(post, path = "/api/v1/events/{id}/close", operation_id = "close_event", tag = "events",
     request_body = wire::Empty,
     params(("id" = String, Path, description = "The event"),
         ("Idempotency-Key" = String, Header, description = "Names this request, so that it can be repeated")),
-    responses((status = 200, description = "The event, closed", body = wire::Event), Problem))]
+    responses((status = 200, description = "The event, closed", body = wire::ClosedEvent), Problem))]
 pub async fn close(
     State(shop): State<Shop>,
     At(id): At<String>,
     write: Write<wire::Empty>,
-) -> Result<Answer<wire::Event>, Problem> {
+) -> Result<Answer<wire::ClosedEvent>, Problem> {
     let event = id_of(&id)?;
     let (gain, done) = shop.give(Command::CloseEvent, Some(event), write.key, ANSWER_SECONDS_MAX).await?;
-    Ok(Answer::done(show(&shop, gain).await?, done))
+    let event = show(&shop, gain).await?;
+    let sales_go_to = shop.show(render::current_event).await?;
+    Ok(Answer::done(wire::ClosedEvent { event, sales_go_to }, done))
 }
 
 async fn show(shop: &Shop, gain: Gain) -> Result<wire::Event, Problem> {
@@ -84,7 +87,7 @@ async fn show(shop: &Shop, gain: Gain) -> Result<wire::Event, Problem> {
     event.await?.ok_or_else(Problem::shown_later)
 }
 
-fn id_of(text: &str) -> Result<OpId, Problem> {
+pub(super) fn id_of(text: &str) -> Result<OpId, Problem> {
     OpId::from_text(text).ok_or_else(|| Refusal::UnknownEvent(super::shortened(text)).into())
 }
 

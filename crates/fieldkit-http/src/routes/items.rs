@@ -34,7 +34,7 @@ pub async fn add(State(shop): State<Shop>, write: Write<wire::NewItem>) -> Resul
     let wire::NewItem { sku, name, price, tax_rate, open_price, count, barcode, limit } = write.body;
     let mut edits = vec![Edit::Name(name)];
     if let Some(price) = price {
-        edits.push(Edit::Price(super::in_event_currency(&shop, price).await?));
+        edits.push(Edit::Price(super::in_event_currency(&shop, None, price).await?));
     }
     edits.extend(tax_rate.map(Edit::TaxRate));
     edits.push(Edit::OpenPrice(open_price));
@@ -61,7 +61,7 @@ pub async fn change(
     let mut edits = Vec::new();
     edits.extend(name.map(Edit::Name));
     if let Some(price) = price {
-        edits.push(Edit::Price(super::in_event_currency(&shop, price).await?));
+        edits.push(Edit::Price(super::in_event_currency(&shop, None, price).await?));
     }
     edits.extend(tax_rate.map(Edit::TaxRate));
     edits.extend(open_price.map(Edit::OpenPrice));

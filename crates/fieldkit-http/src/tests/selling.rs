@@ -124,6 +124,9 @@ async fn the_drawer_knows_what_should_be_in_it() {
     kit.stock("MUG", 9, json!({})).await;
     let count = |minor: i64, note: &str| json!({"counted": eur(minor), "note": note});
     kit.post("/api/v1/drawer/count", &count(0, "")).await.refused(409, "drawer_closed");
+    kit.post("/api/v1/orders", &cash(json!([{"sku": "MUG", "quantity": 3}]), 3000)).await;
+    let before = kit.get("/api/v1/drawer").await.json();
+    assert_eq!((&before["expected"], &before["while_closed"]), (&eur(0), &eur(3000)));
     let opened = kit.post("/api/v1/drawer/open", &json!({"amount": eur(5000)})).await;
     assert_eq!((opened.status, &opened.json()["state"]), (StatusCode::OK, &json!("open")));
     kit.post("/api/v1/drawer/open", &json!({"amount": eur(6000)})).await.refused(409, "drawer_open");
@@ -146,7 +149,8 @@ async fn events_open_clone_and_close() {
     let status = kit.get("/api/v1/status").await.json();
     let first = status["event"].as_str().expect("an event").to_owned();
     let close = format!("/api/v1/events/{first}/close");
-    assert_eq!(kit.write("POST", &close, "c1", &json!({})).await.json()["state"], "closed");
+    let closed = kit.write("POST", &close, "c1", &json!({})).await.json();
+    assert_eq!((&closed["state"], &closed["sales_go_to"]), (&json!("closed"), &Value::Null));
     kit.post("/api/v1/orders", &cash(json!([{"sku": "MUG", "quantity": 1}]), 1000)).await.refused(409, "no_event");
     kit.write("POST", &close, "c2", &json!({})).await.refused(409, "event_closed");
     kit.post(&format!("/api/v1/events/{first}/open"), &json!({})).await.refused(409, "event_closed");
@@ -162,6 +166,36 @@ async fn events_open_clone_and_close() {
     assert_eq!((&events[0]["name"], &events[1]["state"]), (&json!("Second"), &json!("closed")));
     assert_eq!(kit.get("/api/v1/items").await.json()[0]["here"], 0);
     assert_eq!(kit.get("/api/v1/drawer").await.json()["state"], "closed");
+    let third = json!({"name": "Third", "zone": "Europe/Berlin", "currency": "EUR"});
+    let third = kit.post("/api/v1/events", &third).await.json()["event_id"].as_str().expect("an id").to_owned();
+    let closed = kit.post(&format!("/api/v1/events/{third}/close"), &json!({})).await.json();
+    let second = json!({"event_id": created.json()["event_id"], "name": "Second"});
+    assert_eq!((&closed["name"], &closed["sales_go_to"]), (&json!("Third"), &second));
+}
+
+#[tokio::test]
+async fn a_drawer_left_behind_is_named_and_can_be_counted() {
+    let kit = Kit::new();
+    let first = kit.get("/api/v1/status").await.json()["event"].as_str().expect("an id").to_owned();
+    kit.post("/api/v1/drawer/open", &json!({"amount": eur(5000)})).await;
+    let close = format!("/api/v1/events/{first}/close");
+    kit.post(&close, &json!({})).await.refused(409, "drawer_uncounted");
+    // Sales go elsewhere before it is counted.
+    kit.post("/api/v1/events", &json!({"name": "Second", "zone": "Europe/Berlin", "currency": "CHF"})).await;
+    let drawer = kit.get("/api/v1/drawer").await.json();
+    assert_eq!((&drawer["state"], &drawer["event_name"]), (&json!("closed"), &json!("Second")));
+    let waits = json!([{"event": first, "event_name": "Market <b>day</b>", "expected": eur(5000)}]);
+    assert_eq!(drawer["uncounted"], waits);
+    let notices = kit.get("/api/v1/status").await.json()["notices"].clone();
+    assert_eq!((&notices[0]["code"], notices.as_array().map(Vec::len)), (&json!("drawer_uncounted"), Some(1)));
+    kit.post("/api/v1/drawer/count", &json!({"counted": eur(5000)})).await.refused(422, "wrong_currency");
+    kit.post("/api/v1/drawer/count", &json!({"counted": eur(1), "event": "x"})).await.refused(404, "unknown_event");
+    kit.get("/api/v1/drawer?event=x").await.refused(404, "unknown_event");
+    let counted = kit.post("/api/v1/drawer/count", &json!({"counted": eur(5000), "event": first})).await.json();
+    assert_eq!((&counted["event"], &counted["last_count"]["variance"]), (&json!(first), &eur(0)));
+    assert_eq!(kit.get("/api/v1/drawer").await.json()["uncounted"], json!([]));
+    assert_eq!(kit.get(&format!("/api/v1/drawer?event={first}")).await.json()["state"], "closed");
+    assert_eq!(kit.write("POST", &close, "counted", &json!({})).await.json()["state"], "closed");
 }
 
 #[tokio::test]

@@ -260,6 +260,19 @@ pub struct DrawerCount {
     /// A word on a difference; required where there is one.
     #[serde(default)]
     pub note: Option<String>,
+    /// Whose drawer, open or closed; the open event's where it is left out.
+    #[serde(default)]
+    pub event: Option<String>,
+}
+
+/// Which drawer.
+#[derive(Clone, Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct DrawerQuery {
+    /// At this event, open or closed; at the open one where it is left out.
+    #[serde(default)]
+    pub event: Option<String>,
 }
 
 /// Cash put in or taken out.

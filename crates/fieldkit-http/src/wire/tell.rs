@@ -138,6 +138,25 @@ pub struct Event {
     pub orders: u64,
 }
 
+/// An event by name.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct EventName {
+    /// Its id.
+    pub event_id: String,
+    /// What it is called.
+    pub name: String,
+}
+
+/// An event that was closed, and where sales go now.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct ClosedEvent {
+    /// The event.
+    #[serde(flatten)]
+    pub event: Event,
+    /// The event that sales go to now; null where none is open.
+    pub sales_go_to: Option<EventName>,
+}
+
 /// An item and its stock.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct Item {
@@ -376,21 +395,40 @@ pub struct Count {
     pub at: String,
 }
 
-/// The drawer of this kit at the open event.
+/// A drawer of this kit that is open where no sales go.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct UncountedDrawer {
+    /// The event.
+    pub event: String,
+    /// Its name.
+    pub event_name: String,
+    /// What should be in it.
+    pub expected: Money,
+}
+
+/// The drawer of this kit at an event.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct Drawer {
+    /// The event; null where none is open.
+    pub event: Option<String>,
+    /// Its name.
+    pub event_name: Option<String>,
     /// `open` or `closed`.
     pub state: &'static str,
     /// When the session began (RFC 3339).
     pub opened_at: Option<String>,
     /// Opening cash; null without an event.
     pub opening: Option<Money>,
-    /// What should be in it now; null without an event.
+    /// What should be in it now: opening cash and the cash of the session; null without an event.
     pub expected: Option<Money>,
+    /// Cash taken less cash given back while no drawer was open, all through the event. It is not in `expected`.
+    pub while_closed: Option<Money>,
     /// Cash in and out during the session.
     pub movements: Vec<Movement>,
     /// The last count.
     pub last_count: Option<Count>,
+    /// Drawers of this kit at other events that wait to be counted.
+    pub uncounted: Vec<UncountedDrawer>,
 }
 
 /// What a sighting means.

@@ -1,18 +1,20 @@
 // Stable names for the elements that tests drive. Tests rely on these; rename with care.
 //
-//   shell    nav-sell nav-orders nav-stock nav-drawer nav-event · event-name · durability · offline · problem · undo
+//   shell    nav-sell nav-orders nav-stock nav-drawer nav-event · event-name · durability · training · offline · problem · undo
 //   sell     search · item-SKU · here-SKU · cart-open · cart-line-SKU · qty-plus-SKU · qty-minus-SKU · line-discount-SKU
 //            order-discount · discount-value · discount-reason · discount-apply · open-price · open-price-add
 //            total · cash-given · cash-exact · change · pay · clear-cart · not-known
-//   receipt  receipt · receipt-number · receipt-state · receipt-qr · change · new-sale
+//   receipt  receipt · receipt-training · receipt-number · receipt-state · receipt-qr · change · new-sale
 //   orders   order-RECEIPT · orders-more · refund · refund-qty-LINE · refund-all · refund-reason · refund-restock
 //            refund-confirm · void · void-reason · void-confirm · undo-RECEIPT
 //   stock    stock-row-SKU · stock-edit-SKU · stock-name · stock-price · stock-save · stock-count-SKU · count-value
 //            count-reason · count-save · new-item · new-sku · new-name · new-price · new-count · new-save
 //            import-file · import-result · conflict-SKU-MINOR
 //   drawer   drawer-state · drawer-open-amount · drawer-open · drawer-count-amount · drawer-note · drawer-count
-//            drawer-variance · move-amount · move-reason · move-in · move-out
+//            drawer-variance · drawer-apart · move-amount · move-reason · move-in · move-out
+//            drawer-count-amount-other · drawer-note-other · drawer-count-other · drawer-variance-other
 //   event    event-new · event-form-name · event-form-seller · event-form-tax-0 · event-create · event-close · event-close-confirm
+//            event-open-NAME
 //
 // `change` is in the cart before the payment and on the receipt after it; the two are never on one screen.
 
@@ -33,6 +35,7 @@ export const testids = {
   clearCart: "clear-cart",
   notKnown: "not-known",
   receipt: "receipt",
+  receiptTraining: "receipt-training",
   receiptNumber: "receipt-number",
   receiptState: "receipt-state",
   receiptQr: "receipt-qr",
@@ -67,6 +70,7 @@ export const testids = {
   drawerCountAmount: "drawer-count-amount",
   drawerCount: "drawer-count",
   drawerNote: "drawer-note",
+  drawerApart: "drawer-apart",
   drawerVariance: "drawer-variance",
   moveAmount: "move-amount",
   moveReason: "move-reason",
@@ -79,9 +83,11 @@ export const testids = {
   eventClose: "event-close",
   eventCloseConfirm: "event-close-confirm",
   durability: "durability",
+  training: "training",
   problem: "problem",
   offline: "offline",
   eventName: "event-name",
+  eventOpen: (name: string) => `event-open-${name}`,
   nav: (view: string) => `nav-${view}`,
   item: (sku: string) => `item-${sku}`,
   here: (sku: string) => `here-${sku}`,

@@ -118,6 +118,7 @@ CREATE TABLE drawers (
     opened_at TEXT,
     opening_minor INTEGER NOT NULL,
     expected_minor INTEGER NOT NULL,
+    while_closed_minor INTEGER NOT NULL,
     counted_at TEXT,
     counted_minor INTEGER,
     PRIMARY KEY (event_id, stream_id)

@@ -483,3 +483,147 @@ fn a_full_journal_is_an_error_of_its_own_and_the_box_is_adopted_later() {
     assert_eq!((report.adopted, report.ops), (4, before + 4));
     assert_eq!(all(&mut store), ops(&written));
 }
+
+impl Bench {
+    /// The box in a directory of its own, as on a stick.
+    fn with_stick() -> Bench {
+        let mut bench = Bench::new();
+        let dir = bench.home.path().join("stick");
+        fs::create_dir(&dir).unwrap();
+        bench.options.black_box = BlackBoxPlace::At(dir.join("black-box.fkb"));
+        bench
+    }
+    fn stick_dir(&self) -> PathBuf {
+        self.home.path().canonicalize().unwrap().join("stick")
+    }
+}
+
+#[test]
+fn a_box_missing_at_a_start_is_noticed_and_taken_back_when_it_comes() {
+    let mut bench = Bench::with_stick();
+    let (mut store, report) = bench.open();
+    assert_eq!(report.box_absence, None);
+    let mut written = bench.fill(&mut store, 3);
+    store.close().unwrap();
+    fs::rename(bench.stick_dir(), bench.home.path().join("pocket")).unwrap();
+    let (mut store, report) = bench.open();
+    assert_eq!(report.box_absence, Some(BoxAbsence::NotThere(bench.stick_dir())));
+    written.extend(bench.fill(&mut store, 300));
+    assert_eq!((store.box_state(), bench.stick_dir().exists()), (BoxState::Behind, false));
+    fs::rename(bench.home.path().join("pocket"), bench.stick_dir()).unwrap();
+    store.maintain().unwrap();
+    assert_eq!(store.box_state(), BoxState::Behind, "it is not looked for all the time");
+    store.link.tried = Instant::now() - BOX_RETRY;
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while store.box_state() != BoxState::Whole {
+        assert!(Instant::now() < deadline);
+        store.maintain().unwrap();
+    }
+    written.extend(bench.fill(&mut store, 1));
+    store.close().unwrap();
+    assert!(!bench.data("box-behind").exists());
+    fs::remove_file(bench.data("journal.db")).unwrap();
+    let (mut store, _) = bench.open();
+    assert_eq!(all(&mut store), ops(&written));
+}
+
+#[test]
+fn a_box_with_ops_that_the_journal_lacks_is_left_to_the_next_start() {
+    let mut bench = Bench::with_stick();
+    let (mut store, _) = bench.open();
+    let mut written = bench.fill(&mut store, 3);
+    store.close().unwrap();
+    let old = fs::read(bench.data("journal.db")).unwrap();
+    let (mut store, _) = bench.open();
+    written.extend(bench.fill(&mut store, 2));
+    store.close().unwrap();
+    fs::write(bench.data("journal.db"), old).unwrap();
+    fs::rename(bench.stick_dir(), bench.home.path().join("pocket")).unwrap();
+    let (mut store, _) = bench.open();
+    fs::rename(bench.home.path().join("pocket"), bench.stick_dir()).unwrap();
+    store.link.tried = Instant::now() - BOX_RETRY;
+    store.maintain().unwrap();
+    assert!(store.link.keeper.is_none(), "its ops would be missing in memory");
+    store.close().unwrap();
+    let (mut store, report) = bench.open();
+    assert_eq!(report.adopted, 2);
+    assert_eq!(all(&mut store), ops(&written));
+}
+
+#[test]
+fn a_mount_point_without_its_stick_is_not_taken_for_the_stick() {
+    let mut bench = Bench::with_stick();
+    let (mut store, _) = bench.open();
+    bench.fill(&mut store, 3);
+    store.close().unwrap();
+    // As it is written down where a stick was mounted, which a test may not do.
+    let was = format!("on a medium of its own\n{}\n", bench.stick_dir().display());
+    fs::write(bench.data("box-place"), was).unwrap();
+    fs::remove_file(bench.stick_dir().join("black-box.fkb")).unwrap();
+    for mode in ["whole", "safe"] {
+        let report = match mode {
+            "whole" => bench.open().1,
+            _ => match Store::open_black_box_only(&bench.options) {
+                Err(StoreError::BoxNotWhole { .. }) => break,
+                other => panic!("{:?}", other.map(|_| ())),
+            },
+        };
+        assert_eq!(report.box_absence, Some(BoxAbsence::NotThere(bench.stick_dir())), "{mode}");
+    }
+    assert_eq!(fs::read_dir(bench.stick_dir()).unwrap().count(), 0, "nothing hides under the stick");
+}
+
+#[test]
+fn a_box_that_is_not_named_again_or_begun_anew_is_said() {
+    let mut bench = Bench::with_stick();
+    let (mut store, _) = bench.open();
+    bench.fill(&mut store, 3);
+    store.close().unwrap();
+    let named = bench.options.clone();
+    bench.options.black_box = BlackBoxPlace::InData;
+    let (store, report) = bench.open();
+    assert_eq!(report.box_absence, Some(BoxAbsence::NotNamed(bench.stick_dir())));
+    assert_eq!(store.box_state(), BoxState::Whole, "a copy on the same disk meanwhile");
+    store.close().unwrap();
+    bench.options.black_box = BlackBoxPlace::Off;
+    assert_eq!(bench.open().1.box_absence, None, "who says off knows");
+    bench.options = named;
+    assert_eq!(bench.open().1.box_absence, None);
+    fs::remove_file(bench.stick_dir().join("black-box.fkb")).unwrap();
+    let (store, report) = bench.open();
+    assert_eq!(report.box_absence, Some(BoxAbsence::BegunAnew(bench.stick_dir())));
+    assert_eq!((report.refilled, store.box_state()), (4, BoxState::Whole));
+    store.close().unwrap();
+    assert_eq!(bench.open().1.box_absence, None, "once");
+}
+
+#[test]
+fn a_box_is_verified_without_its_journal() {
+    let mut bench = Bench::with_stick();
+    let (mut store, _) = bench.open();
+    bench.fill(&mut store, 3);
+    store.link.keeper.as_ref().unwrap().fail();
+    bench.fill(&mut store, 300);
+    store.link.tried = Instant::now() - BOX_RETRY;
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while store.box_state() != BoxState::Whole {
+        assert!(Instant::now() < deadline);
+        store.maintain().unwrap();
+    }
+    bench.fill(&mut store, 2);
+    store.close().unwrap();
+    let path = verify::black_box_at(&bench.stick_dir()).unwrap();
+    assert_eq!(verify::black_box_at(&path), Some(path.clone()));
+    assert_eq!(verify::black_box_at(&bench.options.data), None, "there is a journal");
+    let clean = verify::verify_box(&path).unwrap();
+    assert_eq!((clean.fault, clean.ops, clean.signed), (None, 306, 1));
+    let whole = fs::read(&path).unwrap();
+    let used = whole.iter().rposition(|byte| *byte != 0).unwrap();
+    for at in (0..used).step_by(613).filter(|at| !(48..4096).contains(at)) {
+        let mut flipped = whole.clone();
+        flipped[at] ^= 0x10;
+        fs::write(&path, flipped).unwrap();
+        let found = verify::verify_box(&path);
+        assert!(found.is_err() || found.is_ok_and(|verdict| verdict.fault.is_some()), "byte {at}");
+    }
+}

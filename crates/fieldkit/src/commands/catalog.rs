@@ -1,7 +1,7 @@
 //! `catalog` and `stock`.
 
 use super::{Session, Usage, amount, given, key, pair, segment};
-use crate::cli::{Catalog, Stock};
+use crate::cli::{Catalog, Repeat, Stock};
 use crate::say::{self, Exit};
 use anyhow::{Context, Result};
 use hyper::Method;
@@ -10,12 +10,12 @@ use serde_json::{Value, json};
 /// `catalog`
 pub async fn run(session: &Session, command: Catalog) -> Result<Exit> {
     match command {
-        Catalog::Import { file } => import(session, &file).await,
+        Catalog::Import { file, repeat } => import(session, &file, &repeat).await,
         Catalog::Set { .. } => set(session, command).await,
     }
 }
 
-async fn import(session: &Session, file: &std::path::Path) -> Result<Exit> {
+async fn import(session: &Session, file: &std::path::Path, repeat: &Repeat) -> Result<Exit> {
     let bytes = std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
     let name = file.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     let dir = file.canonicalize().ok().and_then(|path| path.parent().map(|dir| dir.display().to_string()));
@@ -23,12 +23,9 @@ async fn import(session: &Session, file: &std::path::Path) -> Result<Exit> {
         Some(dir) => format!("/api/v1/catalog/import?name={}&pictures={}", segment(&name), segment(&dir)),
         None => format!("/api/v1/catalog/import?name={}", segment(&name)),
     };
-    let key = key(&None)?;
-    let reply = session.client.write_bytes(Method::POST, &path, &key, "text/csv", bytes).await?;
-    if !reply.status.is_success() {
-        return Ok(say::problem(&reply.body, session.json));
-    }
-    let answer = reply.body;
+    let key = key(repeat)?;
+    let reply = session.client.write_csv(&path, &key, bytes).await?;
+    let answer = given!(session.written(reply, &key));
     if session.json {
         say::json(&answer);
         return Ok(Exit::Fine);
@@ -45,12 +42,15 @@ async fn import(session: &Session, file: &std::path::Path) -> Result<Exit> {
 }
 
 async fn set(session: &Session, command: Catalog) -> Result<Exit> {
-    let Catalog::Set { sku, name, price, tax_rate, barcode, open_price, count } = command else {
+    let Catalog::Set { sku, name, price, tax_rate, barcode, open_price, count, repeat } = command else {
         return Ok(Exit::Usage);
     };
     let currency = given!(session.currency().await?);
     let items = given!(session.get("/api/v1/items").await?);
     let known = items.as_array().is_some_and(|items| items.iter().any(|item| item["sku"] == sku.as_str()));
+    if !known {
+        check_new(&sku, name.is_some(), price.is_some() || open_price == Some(true))?;
+    }
     let mut body = json!({});
     let mut put = |field: &str, value: Option<Value>| {
         if let Some(value) = value {
@@ -64,7 +64,7 @@ async fn set(session: &Session, command: Catalog) -> Result<Exit> {
     if let Some(price) = price {
         put("price", Some(json!({"minor": amount(&price, currency)?, "currency": currency.code()})));
     }
-    let key = key(&None)?;
+    let key = key(&repeat)?;
     let item = if known {
         if count.is_some() {
             return Err(
@@ -80,6 +80,18 @@ async fn set(session: &Session, command: Catalog) -> Result<Exit> {
     };
     print(session, &Value::Array(vec![item.clone()]), &item);
     Ok(Exit::Fine)
+}
+
+/// A new item has a name and a price; what is missing is named.
+fn check_new(sku: &str, named: bool, priced: bool) -> Result<()> {
+    let missing = match (named, priced) {
+        (true, true) => return Ok(()),
+        (false, true) => "--name is missing",
+        (true, false) => "--price is missing (or --open-price true)",
+        (false, false) => "--name and --price are missing",
+    };
+    Err(Usage(format!("{sku:?} is not in the catalogue yet, and a new item needs a name and a price: {missing}"))
+        .into())
 }
 
 /// `stock`
@@ -99,7 +111,7 @@ pub async fn stock(session: &Session, options: Stock) -> Result<Exit> {
             (sku, json!({"change": whole(by.trim_start_matches('+'))?, "reason": options.reason}))
         }
     };
-    let key = key(&options.idempotency_key)?;
+    let key = key(&options.repeat)?;
     let path = format!("/api/v1/stock/{}", segment(sku));
     let item = given!(session.write(Method::POST, &path, &key, &change).await?);
     print(session, &Value::Array(vec![item.clone()]), &item);
@@ -122,4 +134,21 @@ fn print(session: &Session, items: &Value, document: &Value) {
     };
     let rows: Vec<Vec<String>> = items.as_array().into_iter().flatten().map(row).collect();
     say::table(&["sku", "name", "price", "here", "sold"], &[2, 3, 4], &rows);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_new_item_lacks_is_named() {
+        let check = |named, priced| check_new("MUG", named, priced).err().map(|error| error.to_string());
+        assert_eq!(check(true, true), None);
+        let ends = |text: Option<String>, part: &str| {
+            assert!(text.as_ref().is_some_and(|text| text.ends_with(part)), "{text:?}")
+        };
+        ends(check(false, true), ": --name is missing");
+        ends(check(true, false), ": --price is missing (or --open-price true)");
+        ends(check(false, false), ": --name and --price are missing");
+    }
 }

@@ -1,26 +1,23 @@
 //! `event`.
 
 use super::{Session, Usage, given, key, pair, percent_ppm, segment};
-use crate::cli::{Event, EventSettings, PricesArg};
+use crate::cli::{Event, EventSettings, PricesArg, Repeat};
 use crate::say::{self, Exit};
 use anyhow::{Context, Result};
 use fieldkit_core::body::{Prices, Seller, TaxRate};
 use fieldkit_core::decide::NewEvent;
+use fieldkit_core::id::OpId;
 use hyper::Method;
 use serde_json::{Value, json};
 
 /// `event`
 pub async fn run(session: &Session, command: Event) -> Result<Exit> {
     match command {
-        Event::Create { name, currency, clone, settings } => create(session, name, currency, clone, settings).await,
-        Event::Open { event } => change(session, &event, "open").await,
-        Event::Close { event } => {
-            let event = match event {
-                Some(event) => event,
-                None => say::text(&given!(session.get("/api/v1/status").await?), "event"),
-            };
-            change(session, &event, "close").await
+        Event::Create { name, currency, clone, settings, repeat } => {
+            create(session, name, currency, clone, settings, &repeat).await
         }
+        Event::Open { event, repeat } => open(session, &event, &repeat).await,
+        Event::Close { event, repeat } => close(session, event, &repeat).await,
         Event::List => {
             let events = given!(session.get("/api/v1/events").await?);
             if session.json {
@@ -28,10 +25,14 @@ pub async fn run(session: &Session, command: Event) -> Result<Exit> {
                 return Ok(Exit::Fine);
             }
             let row = |event: &Value| {
-                ["event_id", "name", "state", "currency", "zone"].map(|name| say::text(event, name)).to_vec()
+                let training = if event["training"] == json!(true) { "TRAINING" } else { "" };
+                let mut row =
+                    ["event_id", "name", "state", "currency", "zone"].map(|name| say::text(event, name)).to_vec();
+                row.push(training.to_owned());
+                row
             };
             let rows: Vec<Vec<String>> = events.as_array().into_iter().flatten().map(row).collect();
-            say::table(&["event", "name", "state", "currency", "zone"], &[], &rows);
+            say::table(&["event", "name", "state", "currency", "zone", ""], &[], &rows);
             Ok(Exit::Fine)
         }
     }
@@ -43,6 +44,7 @@ async fn create(
     currency: Option<String>,
     clone: Option<String>,
     settings: EventSettings,
+    repeat: &Repeat,
 ) -> Result<Exit> {
     let status = given!(session.get("/api/v1/status").await?);
     let currency = currency.unwrap_or_else(|| say::text(&status, "currency"));
@@ -54,20 +56,26 @@ async fn create(
         "tax_rates": rates.collect::<Vec<_>>(), "prices": new.prices.text(), "training": new.training,
     });
     if let Some(source) = clone {
-        let events = given!(session.get("/api/v1/events").await?);
-        let events = events.as_array().cloned().unwrap_or_default();
-        let wanted = if source.is_empty() { say::text(&status, "event") } else { source };
-        // Without an open event the newest one is meant; the list begins with it.
-        let found = events.iter().find(|event| event["event_id"] == wanted.as_str());
-        let found = found.or_else(|| events.first().filter(|_| wanted.is_empty()));
-        body["clone_from"] = found.map_or_else(|| json!(wanted), |event| event["event_id"].clone());
-        if let Some(found) = found {
-            inherit(&mut body, found, &settings);
-        }
+        let found = if source.is_empty() { current(session, &status).await? } else { find(session, &source).await? };
+        let found = given!(found);
+        body["clone_from"] = found["event_id"].clone();
+        inherit(&mut body, &found, &settings);
     }
-    let key = key(&None)?;
+    let key = key(repeat)?;
     let event = given!(session.write(Method::POST, "/api/v1/events", &key, &body).await?);
     Ok(print(session, &event))
+}
+
+/// The event that sales go to; without one the newest is meant, with which the list begins.
+async fn current(session: &Session, status: &Value) -> Result<std::result::Result<Value, Exit>> {
+    let events = match session.get("/api/v1/events").await? {
+        Ok(events) => events,
+        Err(exit) => return Ok(Err(exit)),
+    };
+    let events = events.as_array().map(Vec::as_slice).unwrap_or_default();
+    let found = events.iter().find(|event| event["event_id"] == status["event"]).or(events.first());
+    let none = || say::problem(&json!({"code": "no_event", "detail": "there is no event to clone"}), session.json);
+    Ok(found.cloned().ok_or_else(none))
 }
 
 /// What was not said is as it was at the event that is cloned.
@@ -82,11 +90,87 @@ fn inherit(body: &mut Value, from: &Value, settings: &EventSettings) {
     take("seller", settings.seller.is_empty() && settings.address.is_empty() && settings.tax_id.is_empty());
 }
 
-async fn change(session: &Session, event: &str, verb: &str) -> Result<Exit> {
-    let key = key(&None)?;
-    let path = format!("/api/v1/events/{}/{verb}", segment(event));
+/// The event that a person means, by its id or its name.
+pub async fn find(session: &Session, wanted: &str) -> Result<std::result::Result<Value, Exit>> {
+    let events = match session.get("/api/v1/events").await? {
+        Ok(events) => events,
+        Err(exit) => return Ok(Err(exit)),
+    };
+    let picked = pick(events.as_array().map(Vec::as_slice).unwrap_or_default(), wanted);
+    Ok(picked.cloned().map_err(|problem| say::problem(&problem, session.json)))
+}
+
+/// The event of that id, else the only one of that name; of several the only one that is open.
+fn pick<'a>(events: &'a [Value], wanted: &str) -> std::result::Result<&'a Value, Value> {
+    if let Some(id) = OpId::from_text(wanted).map(|id| id.text())
+        && let Some(event) = events.iter().find(|event| event["event_id"] == id.as_str())
+    {
+        return Ok(event);
+    }
+    let name = wanted.trim().to_lowercase();
+    let named: Vec<&Value> = events.iter().filter(|event| say::text(event, "name").to_lowercase() == name).collect();
+    let open: Vec<&Value> = named.iter().copied().filter(|event| event["state"] == "open").collect();
+    match (named.as_slice(), open.as_slice()) {
+        ([event], _) | (_, [event]) => Ok(event),
+        ([], _) => Err(json!({
+            "code": "unknown_event",
+            "detail": format!("there is no event {wanted:?}"),
+            "next_step": "See the events with `fieldkit event list`.",
+        })),
+        (several, _) => {
+            let one = |event: &&Value| {
+                let part = |name| say::text(event, name);
+                format!("{} ({}, since {})", part("event_id"), part("state"), part("opened_at"))
+            };
+            Err(json!({
+                "code": "ambiguous_event",
+                "detail": format!(
+                    "{} events are called {wanted:?}: {}",
+                    several.len(),
+                    several.iter().map(one).collect::<Vec<_>>().join("; ")
+                ),
+                "next_step": "Say which by its id.",
+            }))
+        }
+    }
+}
+
+async fn open(session: &Session, event: &str, repeat: &Repeat) -> Result<Exit> {
+    let id = say::text(&given!(find(session, event).await?), "event_id");
+    let key = key(repeat)?;
+    let path = format!("/api/v1/events/{}/open", segment(&id));
     let event = given!(session.write(Method::POST, &path, &key, &json!({})).await?);
-    Ok(print(session, &event))
+    print(session, &event);
+    if !session.json {
+        say::line("sales go to it now");
+    }
+    Ok(Exit::Fine)
+}
+
+/// Closes an event and says where sales go now, which nobody may have chosen.
+async fn close(session: &Session, event: Option<String>, repeat: &Repeat) -> Result<Exit> {
+    let id = match event {
+        Some(event) => say::text(&given!(find(session, &event).await?), "event_id"),
+        None => say::text(&given!(session.get("/api/v1/status").await?), "event"),
+    };
+    if id.is_empty() {
+        say::talk("error: no event is open\nhint: see them with `fieldkit event list`");
+        return Ok(Exit::Failed);
+    }
+    let key = key(repeat)?;
+    let path = format!("/api/v1/events/{}/close", segment(&id));
+    let event = given!(session.write(Method::POST, &path, &key, &json!({})).await?);
+    print(session, &event);
+    if session.json {
+        return Ok(Exit::Fine);
+    }
+    let next = &event["sales_go_to"];
+    say::line(&if next.is_object() {
+        format!("sales go to {} now ({})", say::text(next, "name"), say::text(next, "event_id"))
+    } else {
+        "no event is open now: nothing can be sold until `fieldkit event create`".to_owned()
+    });
+    Ok(Exit::Fine)
 }
 
 fn print(session: &Session, event: &Value) -> Exit {
@@ -168,6 +252,28 @@ fn machine_zone() -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_event_is_meant_by_its_id_or_a_name_that_only_one_has() {
+        let id = |seq| OpId { stream: fieldkit_core::id::StreamId([1; 16]), seq }.text();
+        let event = |seq, name: &str, state: &str| json!({"event_id": id(seq), "name": name, "state": state});
+        let events = [
+            event(1, "Market", "open"),
+            event(2, "Market", "closed"),
+            event(3, "Fair", "closed"),
+            event(4, "Drop", "open"),
+            event(5, "drop", "open"),
+        ];
+        let check = |wanted: &str| match pick(&events, wanted) {
+            Ok(event) => say::text(event, "event_id"),
+            Err(problem) => say::text(&problem, "code"),
+        };
+        assert_eq!([check(&id(2)), check(&id(2).to_lowercase())], [id(2), id(2)]);
+        assert_eq!([check("fair "), check("MARKET")], [id(3), id(1)], "of two the one that is open");
+        assert_eq!([check("drop"), check("fai"), check(&id(9))], ["ambiguous_event", "unknown_event", "unknown_event"]);
+        let detail = say::text(&pick(&events, "drop").expect_err("two are open"), "detail");
+        assert!(detail.contains(&format!("{} (open", id(4))) && detail.contains(&id(5)), "{detail}");
+    }
 
     #[test]
     fn tax_rates_are_named_by_their_percentage() {

@@ -9,8 +9,8 @@ mod setup;
 
 pub use setup::found as setup_found;
 
-use crate::cli::{Cli, Command, Common};
-use crate::client::Client;
+use crate::cli::{Cli, Command, Common, Repeat};
+use crate::client::{Client, Reply};
 use crate::say::{self, Exit};
 use crate::{demo, kit, serve};
 use anyhow::{Context, Result};
@@ -38,11 +38,11 @@ pub async fn run(cli: Cli) -> Result<Exit> {
         Command::Demo(options) => demo::run(&common, &options).await,
         Command::Init(options) => setup::init(&common, &options),
         Command::Up(options) => serve::up(&common, &options).await,
-        Command::Verify(options) if options.receipt.is_some() => look::verify_receipt(&common, &options),
+        Command::Verify(options) if options.receipt.is_some() => look::verify_receipt(&common, &options).await,
         Command::Verify(options) => look::verify(&common, &options).await,
         Command::Keys(options) if options.check_words => look::check_words(&common).await,
         other => {
-            let session = Session::open(&common)?;
+            let session = Session::open(&common).await?;
             let exit = in_session(&session, other).await;
             session.close();
             exit
@@ -79,12 +79,20 @@ pub struct Session {
 
 impl Session {
     /// Over the daemon where it runs, in this process where it does not.
-    pub fn open(common: &Common) -> Result<Self> {
+    pub async fn open(common: &Common) -> Result<Self> {
         let data = data_dir(common)?;
-        if let Some(client) = Client::daemon(&data) {
+        if let Some(client) = Client::daemon(&data).await {
             return Ok(Session { client, json: common.json, opened: None });
         }
-        let running = kit::Running::start(&kit::Settings::new(common, data))?;
+        let running = match kit::Running::start_when_free(&kit::Settings::new(common, data.clone())).await {
+            Ok(running) => running,
+            Err(error) if kit::is_locked(&error) => {
+                // It may be a daemon that was just starting.
+                let client = Client::daemon(&data).await.ok_or(error)?;
+                return Ok(Session { client, json: common.json, opened: None });
+            }
+            Err(error) => return Err(error),
+        };
         let router = running.router(fieldkit_http::Policy::Socket);
         Ok(Session { client: Client::Here(Box::new(router)), json: common.json, opened: Some(running) })
     }
@@ -112,7 +120,25 @@ impl Session {
         body: &Value,
     ) -> Result<std::result::Result<Value, Exit>> {
         let reply = self.client.write(method, path, key, body).await?;
+        Ok(self.written(reply, key))
+    }
+
+    /// Says what was seen; a problem is printed and becomes the exit.
+    pub async fn tell(&self, path: &str, body: &Value) -> Result<std::result::Result<Value, Exit>> {
+        let reply = self.client.tell(path, body).await?;
         if reply.status.is_success() { Ok(Ok(reply.body)) } else { Ok(Err(say::problem(&reply.body, self.json))) }
+    }
+
+    /// The answer to a write; a problem is printed and becomes the exit.
+    fn written(&self, reply: Reply, key: &str) -> std::result::Result<Value, Exit> {
+        if reply.status.is_success() {
+            return Ok(reply.body);
+        }
+        let exit = say::problem(&reply.body, self.json);
+        if exit == Exit::Unknown {
+            say::repeat(key);
+        }
+        Err(exit)
     }
 
     /// The open event's currency.
@@ -154,8 +180,8 @@ pub fn data_dir(common: &Common) -> Result<PathBuf> {
 }
 
 /// The key of a write: the caller's, or a fresh one; printed first, so that an unknown outcome can be asked again.
-pub fn key(given: &Option<String>) -> Result<String> {
-    let key = match given {
+pub fn key(given: &Repeat) -> Result<String> {
+    let key = match &given.idempotency_key {
         Some(key) => key.clone(),
         None => format!("cli-{}", data_encoding::HEXLOWER.encode(&crate::identity::random::<8>()?)),
     };

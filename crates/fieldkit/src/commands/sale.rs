@@ -13,7 +13,7 @@ const PAGE: u32 = 200;
 
 /// `sell`
 pub async fn sell(session: &Session, options: Sell) -> Result<Exit> {
-    let key = key(&options.idempotency_key)?;
+    let key = key(&options.repeat)?;
     let currency = given!(session.currency().await?);
     let lines = lines(&options, currency)?;
     let mut tenders = Vec::new();
@@ -78,6 +78,9 @@ fn print_sale(session: &Session, order: &Value) {
     if session.json {
         return say::json(order);
     }
+    if order["training"] == json!(true) {
+        say::line("TRAINING: no real sale");
+    }
     for line in order["lines"].as_array().into_iter().flatten() {
         let (quantity, name) = (say::text(line, "quantity"), say::text(line, "name"));
         say::line(&format!("{quantity} × {name}  {}", say::money(&line["total"])));
@@ -90,8 +93,20 @@ fn print_sale(session: &Session, order: &Value) {
         say::text(order, "state"),
         say::text(order, "durability"),
     ));
+    print_refunds(order);
     for warning in order["warnings"].as_array().into_iter().flatten() {
         say::talk(&format!("warning: {}", warning.as_str().unwrap_or_default()));
+    }
+}
+
+/// Refunds and voids with the ids that `refund --undo` takes.
+fn print_refunds(order: &Value) {
+    for refund in order["refunds"].as_array().into_iter().flatten() {
+        let part = |name| say::text(refund, name);
+        let undone = if refund["undone"] == json!(true) { " (undone)" } else { "" };
+        let receipt = format!("{}-{}", say::text(order, "series"), part("receipt"));
+        let amount = say::money(&refund["amount"]);
+        say::line(&format!("{} {receipt} {amount} {}{undone}   {}", part("kind"), part("refund_id"), part("reason")));
     }
 }
 
@@ -124,15 +139,17 @@ pub async fn orders(session: &Session, options: Orders) -> Result<Exit> {
     }
     let row = |order: &Value| {
         let number = format!("{}-{}", say::text(order, "series"), say::text(order, "receipt"));
-        vec![number, say::text(order, "placed_at"), say::text(order, "state"), say::money(&order["total"])]
+        let training = if order["training"] == json!(true) { "TRAINING" } else { "" };
+        let [when, state] = ["placed_at", "state"].map(|name| say::text(order, name));
+        vec![number, when, state, say::money(&order["total"]), training.to_owned()]
     };
-    say::table(&["receipt", "when", "state", "total"], &[3], &all.iter().map(row).collect::<Vec<_>>());
+    say::table(&["receipt", "when", "state", "total", ""], &[3], &all.iter().map(row).collect::<Vec<_>>());
     Ok(Exit::Fine)
 }
 
 /// `refund`
 pub async fn refund(session: &Session, options: Refund) -> Result<Exit> {
-    let key = key(&options.idempotency_key)?;
+    let key = key(&options.repeat)?;
     let (path, body) = if let Some(refund) = &options.undo {
         (format!("/api/v1/refunds/{}/undo", segment(refund)), json!({}))
     } else {
@@ -160,11 +177,7 @@ pub async fn refund(session: &Session, options: Refund) -> Result<Exit> {
         say::text(&order, "receipt"),
         say::text(&order, "state").replace('_', " "),
     ));
-    for refund in order["refunds"].as_array().into_iter().flatten() {
-        let undone = if refund["undone"] == json!(true) { " (undone)" } else { "" };
-        let id = say::text(refund, "refund_id");
-        say::line(&format!("{} {} {id}{undone}", say::text(refund, "kind"), say::money(&refund["amount"])));
-    }
+    print_refunds(&order);
     Ok(Exit::Fine)
 }
 

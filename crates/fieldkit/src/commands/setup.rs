@@ -19,13 +19,26 @@ pub fn init(common: &Common, options: &Init) -> Result<Exit> {
         // A receipt must say who sells; the stall's own name is the best that is known.
         event.seller.name.clone_from(&options.name);
     }
+    if Identity::exists(&data) && data.join("journal.db").exists() {
+        bail!("there is a kit in {} already; nothing was changed", data.display());
+    }
     if let Some(kit) = &options.kit {
         let text = std::fs::read_to_string(kit).with_context(|| format!("cannot read {}", kit.display()))?;
         crate::config::parse(&text, kit)?;
         std::fs::create_dir_all(&data).with_context(|| format!("cannot make {}", data.display()))?;
         std::fs::copy(kit, data.join(crate::config::FILE)).with_context(|| format!("cannot copy {}", kit.display()))?;
     }
+    if let Some(place) = &common.black_box {
+        // Said twice and differently is refused before anything is founded.
+        crate::config::unknown_black_box(&data, place)?;
+    }
     let words = found(&settings, &options.name, &options.label, event)?;
+    // Before anything else can fail: nobody can show them again.
+    tell_words(&words);
+    if let Some(place) = &common.black_box {
+        crate::config::remember_black_box(&data, place)?;
+    }
+    crate::known::remember(&data);
     let running = crate::kit::Running::start(&settings)?;
     let shown = running.founded();
     running.stop();
@@ -41,15 +54,17 @@ pub fn init(common: &Common, options: &Init) -> Result<Exit> {
         say::line(&format!("{} is ready: event {event_name}, sales in {}", options.name, options.currency));
         say::line(&format!("data: {}", data.display()));
     }
-    say::talk("");
+    say::talk("next: fieldkit catalog import FILE.csv, then fieldkit up");
+    Ok(Exit::Fine)
+}
+
+fn tell_words(words: &str) {
     say::talk("Write these 24 recovery words on paper. They are shown only now, and bring the organisation back");
     say::talk("when every kit is lost:");
     for (at, row) in words.split_whitespace().collect::<Vec<_>>().chunks(6).enumerate() {
         say::talk(&format!("  {:2}  {}", at * 6 + 1, row.join(" ")));
     }
     say::talk("");
-    say::talk("next: fieldkit catalog import FILE.csv, then fieldkit up");
-    Ok(Exit::Fine)
 }
 
 /// Founds an organisation in an empty data directory; returns the recovery words.

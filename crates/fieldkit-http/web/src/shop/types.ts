@@ -75,6 +75,10 @@ export interface ShopEvent {
   day_cutover_minutes: number;
 }
 
+export interface ClosedEvent extends ShopEvent {
+  sales_go_to: { event_id: string; name: string } | null;
+}
+
 export interface NewEvent {
   name: string;
   zone: string;
@@ -191,11 +195,21 @@ export interface DrawerMovement {
   at: string;
 }
 
+/** A drawer that is open where no sales go. */
+export interface UncountedDrawer {
+  event: string;
+  event_name: string;
+  expected: Money;
+}
+
 export interface Drawer {
+  event: string | null;
+  event_name: string | null;
   state: "open" | "closed";
   opened_at: string | null;
   opening: Money | null;
   expected: Money | null;
+  while_closed: Money | null;
   movements: DrawerMovement[];
   last_count: {
     counted: Money;
@@ -204,6 +218,7 @@ export interface Drawer {
     note: string | null;
     at: string;
   } | null;
+  uncounted: UncountedDrawer[];
 }
 
 export interface ImportResult {

@@ -1,7 +1,10 @@
 //! Witnesses: whoever saw a head of this kit can tell that it went back.
+//!
+//! Promises: a verdict depends on the chain and on what was seen alone.
+//! Absent on purpose: what follows from it (`fieldkit-engine`), and how it was told (`fieldkit-http`).
 
-use fieldkit_core::id::{Hash, StreamId};
-use fieldkit_core::op::Head;
+use crate::id::{Hash, StreamId};
+use crate::op::Head;
 
 /// What a witness says it saw.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,7 +51,7 @@ impl Verdict {
 }
 
 /// Judges what was seen at `seq` against the chain that ends in `head`; `found` is the hash at `seq`, where it is here.
-pub(crate) fn judge(head: Head, seq: u64, found: Option<Hash>, matches: impl Fn(&Hash) -> bool) -> Verdict {
+pub fn judge(head: Head, seq: u64, found: Option<Hash>, matches: impl Fn(&Hash) -> bool) -> Verdict {
     match found {
         _ if head.seq == 0 => Verdict::UnknownStream,
         _ if seq > head.seq => Verdict::Ahead,
