@@ -1,5 +1,6 @@
 """Cards and sticks that fail under a running daemon: read-only, pulled, full, swapped; pages and copies that lie."""
 
+import contextlib
 import hashlib
 import os
 import shutil
@@ -207,15 +208,26 @@ def is_healthy(kit):
     return (box, word) == ("healthy", "on two devices") and "box_behind" not in notices
 
 
+@contextlib.contextmanager
+def boxed(make, stick):
+    """A kit that was founded with its black box on `stick`, has sold and runs; killed with the block's end."""
+    case = make("--black-box", str(stick))
+    # `init` wrote the stick down: no start needs the option.
+    kit = case.kit.start()
+    try:
+        assert standing(kit)[0] == "healthy", standing(kit)
+        yield case, kit
+    finally:
+        kit.kill()
+
+
 def full_stick(case):
     """STO-22 the stick of the black box is full: selling goes on, it catches up when there is room."""
-    stick = case.home / "full.stick"
+    make, stick = case, case.home / "full.stick"
     stick.mkdir()
     subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={STICK_KIB}k", "fieldkit", stick], check=True)
     try:
-        case = case("--black-box", str(stick))
-        kit = case.kit.start("--black-box", str(stick))
-        try:
+        with boxed(make, stick) as (case, kit):
             assert is_healthy(kit), standing(kit)
             before = len(ids(kit))
             fill(stick)
@@ -235,8 +247,6 @@ def full_stick(case):
             sell(kit, "again")
             assert len(ids(kit)) == before + sold + 6
             kit.stop()
-        finally:
-            kit.kill()
         assert not (case.data / "box-behind").exists(), "the box is still marked as behind"
     finally:
         subprocess.run(["umount", stick], check=True)
@@ -245,56 +255,49 @@ def full_stick(case):
 
 def pulled_stick(case):
     """STO-22 the stick of the black box is slow, then pulled out and put back, then missing at a start."""
-    with image(case.home / "pulled.stick") as stick:
-        option = ("--black-box", str(stick.at))
-        case = case(*option)
-        kit = case.kit.start(*option)
-        try:
-            assert is_healthy(kit), standing(kit)
-            before = len(ids(kit))
-            settled(kit)
-            rule = f"fsync,fdatasync:delay_enter={BOX_DELAY_S * 1_000_000}:when=1"
-            with injected(kit, rule, paths=[stick.at / "black-box.fkb"]):
-                _, slow = quick_sale(kit, "slow")
-                is_behind(kit)
-                within(10, "the slow stick catches up", lambda: is_healthy(kit))
-            stick.pull_out()
-            _, gone = quick_sale(kit, "pulled")
+    with image(case.home / "pulled.stick") as stick, boxed(case, stick.at) as (case, kit):
+        assert is_healthy(kit), standing(kit)
+        before = len(ids(kit))
+        settled(kit)
+        rule = f"fsync,fdatasync:delay_enter={BOX_DELAY_S * 1_000_000}:when=1"
+        with injected(kit, rule, paths=[stick.at / "black-box.fkb"]):
+            _, slow = quick_sale(kit, "slow")
             is_behind(kit)
-            stick.unplug()
-            quick_sale(kit, "unplugged")
-            assert not list(stick.at.iterdir()), "a new box was made where the stick is missing"
-            stick.plug_in()
-            begun = now()
-            within(15, "the stick catches up", lambda: is_healthy(kit))
-            caught = now() - begun
-            kit.stop()
-            stick.unplug()
-            # `init` was told of the stick and wrote it down: no start needs the option.
-            kit.start()
-            quick_sale(kit, "missing")
-            box, word, notices = standing(kit)
-            assert (box, word) == ("missing", "on this kit") and "box_missing" in notices, f"{box}, {word}, {sorted(notices)}"
-            assert f"warning: There is no second copy: the black box is not in {stick.at}, which is on this kit's own disk now" in said(kit), said(kit)[-600:]
-            assert not list(stick.at.iterdir()), "a new box was made where the stick is missing"
-            stick.plug_in()
-            within(15, "the stick that was missing at the start catches up", lambda: is_healthy(kit))
-            assert "box_missing" not in standing(kit)[2]
-            kit.stop()
-            stick.unplug()
-            done = kit.run("sell", "--line", "MUG=1", "--tender", "cash=20")
-            assert "warning: There is no second copy" in done.stderr and "on this kit" in done.stdout, done
-            stick.plug_in()
-            kit.start()
-            within(15, "the stick put back catches up", lambda: is_healthy(kit))
-            assert len(ids(kit)) == before + 5
-            assert kit.json("verify")["ok"] is True
-            kit.stop()
-            (case.data / "kit.toml").unlink()
-            done = kit.run("sell", "--line", "MUG=1", "--tender", "cash=20")
-            assert f"warning: The second copy was in {stick.at}" in done.stderr and "kit.toml" in done.stderr, done.stderr
-        finally:
-            kit.kill()
+            within(10, "the slow stick catches up", lambda: is_healthy(kit))
+        stick.pull_out()
+        _, gone = quick_sale(kit, "pulled")
+        is_behind(kit)
+        stick.unplug()
+        quick_sale(kit, "unplugged")
+        assert not list(stick.at.iterdir()), "a new box was made where the stick is missing"
+        stick.plug_in()
+        begun = now()
+        within(15, "the stick catches up", lambda: is_healthy(kit))
+        caught = now() - begun
+        kit.stop()
+        stick.unplug()
+        kit.start()
+        quick_sale(kit, "missing")
+        box, word, notices = standing(kit)
+        assert (box, word) == ("missing", "on this kit") and "box_missing" in notices, f"{box}, {word}, {sorted(notices)}"
+        assert f"warning: There is no second copy: the black box is not in {stick.at}, which is on this kit's own disk now" in said(kit), said(kit)[-600:]
+        assert not list(stick.at.iterdir()), "a new box was made where the stick is missing"
+        stick.plug_in()
+        within(15, "the stick that was missing at the start catches up", lambda: is_healthy(kit))
+        assert "box_missing" not in standing(kit)[2]
+        kit.stop()
+        stick.unplug()
+        done = kit.run("sell", "--line", "MUG=1", "--tender", "cash=20")
+        assert "warning: There is no second copy" in done.stderr and "on this kit" in done.stdout, done
+        stick.plug_in()
+        kit.start()
+        within(15, "the stick put back catches up", lambda: is_healthy(kit))
+        assert len(ids(kit)) == before + 5
+        assert kit.json("verify")["ok"] is True
+        kit.stop()
+        (case.data / "kit.toml").unlink()
+        done = kit.run("sell", "--line", "MUG=1", "--tender", "cash=20")
+        assert f"warning: The second copy was in {stick.at}" in done.stderr and "kit.toml" in done.stderr, done.stderr
     return f"sale in {slow * 1000:.0f} ms while slow, {gone * 1000:.0f} ms without, healthy {caught:.1f} s after; missing at start: {box}, {', '.join(sorted(notices))}"
 
 
@@ -303,13 +306,14 @@ def foreign_stick(case):
     make, (own, foreign) = case, (case.home / "own.stick", case.home / "foreign.stick")
     own.mkdir()
     foreign.mkdir()
-    case = make("--black-box", str(own))
     box = foreign / "black-box.fkb"
     # The other kit founds, sells and is gone.
     make.named("other", "--black-box", str(foreign))
-    before, orders = hashlib.sha256(box.read_bytes()).hexdigest(), case.orders()
-    kit = case.kit.start("--black-box", str(foreign))
-    try:
+    before = hashlib.sha256(box.read_bytes()).hexdigest()
+    with boxed(make, own) as (case, kit):
+        orders = case.orders()
+        kit.stop()
+        kit.start("--black-box", str(foreign))
         notices = case.notices()
         assert "box_fault" in notices and "another kit" in notices["box_fault"]["text"], notices
         text = notices["box_fault"]["text"]
@@ -325,12 +329,10 @@ def foreign_stick(case):
         done = Kit(kit.program, f"{kit.data}.new").run("--black-box", str(foreign), "init", "--name", "New", wanted=1)
         assert "another kit" in done.stderr, done.stderr
         assert hashlib.sha256(box.read_bytes()).hexdigest() == before, "a refused kit wrote to it"
-        kit.start("--black-box", str(own))
+        kit.start()
         assert len(case.orders()) == len(orders) + 3
         within(10, "the own stick catches up", lambda: standing(kit)[0] == "healthy")
         kit.stop()
-    finally:
-        kit.kill()
     return text
 
 
