@@ -124,6 +124,8 @@ class Day:
         evening = self.write("/events", {**new, "clone_from": first})
         self.sell([mug], 2_000)
         self.write("/drawer/open", {"amount": euro(100)}, 200)
+        self.write(f"/events/{evening['event_id']}/close", {}, 409)
+        self.write("/drawer/count", {"counted": euro(100)}, 200)
         self.write(f"/events/{evening['event_id']}/close", {}, 200)
         self.write(f"/events/{first}/open", {}, 200)
         self.sell([mug], 2_000)
