@@ -73,9 +73,14 @@ impl Waiting {
         self.orders.is_empty() && self.commands.is_empty() && self.events.is_empty()
     }
 
-    /// Whether it is time to write: enough waits, or it has waited long enough.
+    /// Whether so much waits that it must be handed over, even if tills then wait for the projector.
+    pub fn is_full(&self) -> bool {
+        self.orders.len() >= WAITING_ORDERS_MAX
+    }
+
+    /// Whether it has waited long enough for a projector that has nothing else to do.
     pub fn is_ripe(&self, since: Duration) -> bool {
-        self.orders.len() >= WAITING_ORDERS_MAX || (!self.is_empty() && since >= Duration::from_millis(WAITING_MS_MAX))
+        !self.is_empty() && since >= Duration::from_millis(WAITING_MS_MAX)
     }
 
     /// Adds a turn. `placed` has the journal rows of its ops; an order of an earlier turn keeps the row it has.
@@ -189,6 +194,11 @@ impl Projector {
             Worker { state, views, past, projected: projected.clone(), failed: failed.clone(), unwritten: None };
         let thread = std::thread::Builder::new().name("projector".into()).spawn(move || worker.run(&receiver))?;
         Ok(Projector { jobs, projected, failed, thread })
+    }
+
+    /// Whether everything up to `turn` is written, or nothing can be: then a job handed over does not wait for long.
+    pub fn has_written(&self, turn: u64) -> bool {
+        self.projected.load(Ordering::Acquire) >= turn || self.failed.load(Ordering::Acquire)
     }
 
     /// Writes what waits and ends.

@@ -85,6 +85,8 @@ pub struct Pace {
     checking: Option<Checking>,
     waiting: Waiting,
     handed: Instant,
+    /// The newest turn whose rows were handed over.
+    handed_turn: u64,
     projected: u64,
     /// The journal's newest row and its hash.
     pub newest: (u64, Hash),
@@ -109,6 +111,7 @@ impl Pace {
             checking: None,
             waiting: Waiting::default(),
             handed: Instant::now(),
+            handed_turn: 0,
             projected: 0,
             newest,
             placed: BTreeMap::new(),
@@ -188,7 +191,8 @@ impl Shop {
         for look in looks {
             self.answer(look);
         }
-        if self.pace.waiting.is_ripe(self.pace.handed.elapsed()) {
+        let ripe = self.pace.waiting.is_ripe(self.pace.handed.elapsed()) && self.rows_are_written();
+        if ripe || self.pace.waiting.is_full() {
             self.hand_over();
         }
         let next = self.pace.early.take();
@@ -371,6 +375,7 @@ impl Shop {
             self.pace.snapshot_row = self.pace.newest.0;
         }
         self.pace.handed = Instant::now();
+        self.pace.handed_turn = rows.turn;
         // A full queue makes the tills wait for the projector, so that memory stays bounded.
         if self.projector.jobs.send(Job::Write(Box::new(rows))).is_err() {
             tracing::error!("the projector has ended; lists cannot be written");
@@ -546,11 +551,14 @@ impl Shop {
     fn idle(&mut self) {
         self.standing.idle();
         self.sign();
+        self.look_after();
+        // The loop never waits here for a projector that still has much to write: looks are answered meanwhile.
+        if !self.rows_are_written() {
+            return;
+        }
         if !self.pace.waiting.is_empty() {
             self.hand_over();
-        }
-        self.look_after();
-        if self.pace.newest.0 != self.pace.snapshot_row && self.pace.checking.is_none() {
+        } else if self.pace.newest.0 != self.pace.snapshot_row && self.pace.checking.is_none() {
             self.send_rows(Waiting::of_turn(self.pace.projected), true);
         }
     }
@@ -620,6 +628,11 @@ impl Shop {
             checked.map_err(|error| error.to_string())?;
         }
         Ok(())
+    }
+
+    /// Whether all rows that were handed over are written.
+    fn rows_are_written(&self) -> bool {
+        self.projector.has_written(self.pace.handed_turn)
     }
 
     /// Signs the ends of streams that grew, where anything can be written.
