@@ -7,3 +7,4 @@
 //! above decides; a driver only reports what the terminal said).
 
 pub mod mask;
+pub mod terminal;
