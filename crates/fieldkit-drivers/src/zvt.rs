@@ -5,5 +5,8 @@
 //! Absent on purpose: what the paper has for petrol pumps, cheque readers and loyalty; file transfer.
 
 pub mod apdu;
+pub mod carrier;
 pub mod fields;
+pub mod link;
 pub mod message;
+pub mod tcp;
