@@ -8,4 +8,5 @@
 
 pub mod mask;
 pub mod terminal;
+pub mod terminal_peer;
 pub mod zvt;

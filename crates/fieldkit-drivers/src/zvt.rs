@@ -9,4 +9,5 @@ pub mod carrier;
 pub mod fields;
 pub mod link;
 pub mod message;
+pub mod peer;
 pub mod tcp;
