@@ -6,6 +6,7 @@
 
 pub mod apdu;
 pub mod carrier;
+pub mod ecr;
 pub mod fields;
 pub mod link;
 pub mod message;
