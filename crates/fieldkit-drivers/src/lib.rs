@@ -7,6 +7,7 @@
 //! above decides; a driver only reports what the terminal said).
 
 pub mod mask;
+pub mod telium;
 pub mod terminal;
 pub mod terminal_peer;
 pub mod zvt;
