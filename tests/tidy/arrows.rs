@@ -8,15 +8,19 @@ use std::process::Command;
 /// Each crate of the workspace and what it may use in it. Adding an arrow is a decision record, not a detail.
 const ARROWS: &[(&str, &[&str])] = &[
     ("fieldkit-core", &[]),
+    ("fieldkit-drivers", &["fieldkit-core"]),
     ("fieldkit-engine", &["fieldkit-core"]),
     ("fieldkit-sqlite", &["fieldkit-core"]),
     ("fieldkit-http", &["fieldkit-core"]),
     ("fieldkit", &["fieldkit-core", "fieldkit-engine", "fieldkit-sqlite", "fieldkit-http"]),
-    ("fieldkit-tests", &["fieldkit-core", "fieldkit-engine", "fieldkit-sqlite", "fieldkit-http", "fieldkit"]),
+    (
+        "fieldkit-tests",
+        &["fieldkit-core", "fieldkit-drivers", "fieldkit-engine", "fieldkit-sqlite", "fieldkit-http", "fieldkit"],
+    ),
 ];
 /// Most direct dependencies of a pure crate, those of its tests not counted.
 const PURE_DEPENDENCIES_MAX: usize = 11;
-const PURE: &[&str] = &["fieldkit-core", "fieldkit-engine"];
+const PURE: &[&str] = &["fieldkit-core", "fieldkit-drivers", "fieldkit-engine"];
 
 /// All packages with their dependencies, as cargo sees them.
 pub fn metadata() -> Value {

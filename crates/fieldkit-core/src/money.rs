@@ -23,6 +23,14 @@ impl Currency {
     pub fn code(&self) -> &str {
         std::str::from_utf8(&self.0).unwrap_or("XXX")
     }
+    /// The currency of an ISO 4217 number such as 978, as devices say it; `None` where there is no such number.
+    pub fn from_numeric(number: u16) -> Option<Self> {
+        iso_currency::Currency::from_numeric(number).and_then(|known| Currency::from_code(known.code()))
+    }
+    /// The ISO 4217 number.
+    pub fn numeric(&self) -> u16 {
+        iso_currency::Currency::from_code(self.code()).map_or(0, iso_currency::Currency::numeric)
+    }
     /// Decimal places of the major unit, 0 to 4.
     pub fn exponent(&self) -> u32 {
         let known = iso_currency::Currency::from_code(self.code());
@@ -201,6 +209,8 @@ mod tests {
         assert_eq!(Money::new(-5, euro()).to_string(), "-EUR 0.05");
         assert_eq!(Money::new(300, yen).to_string(), "JPY 300");
         assert_eq!(Currency::from_code("ABC"), None);
+        assert_eq!(Currency::from_numeric(978), Some(euro()));
+        assert_eq!((yen.numeric(), Currency::from_numeric(1)), (392, None));
     }
 
     #[test]
