@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Inside the mount namespace of scripts/fresh-machine: binds the tools into the bare root and goes there.
-#   fresh_root.sh ROOT root|user 0|1      the last one says whether scripts/test is run too
+#   fresh_root.sh ROOT root|user all|none|STEPS      the last one says which steps of scripts/test are run
 # Absent on purpose: any clean-up. Mounts end with the namespace, files are removed by whoever made them.
 set -euo pipefail
 root=$1 person=$2 tests=$3
