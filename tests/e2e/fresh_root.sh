@@ -12,6 +12,7 @@ bind() { # FROM, TO below the root; read-only
 }
 mount --bind "$root" "$root"
 mount -t proc proc "$root/proc"
+mount -t sysfs sysfs "$root/sys"
 mount --rbind /dev "$root/dev"
 mount -t tmpfs tmpfs "$root/tmp"
 chmod 1777 "$root/tmp"
