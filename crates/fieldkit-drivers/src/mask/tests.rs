@@ -64,6 +64,11 @@ fn other_numbers_are_left_alone() {
         "20261120135316",
         "1763646796123",
         "000000001250",
+        // A right check digit, and no issuer that has such numbers, or not in this length.
+        "1234567812345670",
+        "9999999999999995",
+        "20261120135318",
+        "411111111111116",
         "EUR 1.250,00",
         "05.04.2023             22:55:58",
         "TA-No. 000977 Receipt 0232",
