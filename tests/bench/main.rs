@@ -195,13 +195,13 @@ fn build(kit: usize, count: usize, dir: &Path) {
 fn w1(dir: &Path, tills: usize, secs: f64) {
     let running = stall(dir);
     let stop = AtomicBool::new(false);
-    let orders: Vec<Vec<Sale>> = (0..tills).map(|till| sales(till + 1, 20_000)).collect();
+    let orders: Vec<Vec<Command>> =
+        (0..tills).map(|till| sales(till + 1, 20_000).iter().map(command).collect()).collect();
     let groups = running.groups();
     let begun = Instant::now();
     let latencies: Vec<f64> = std::thread::scope(|threads| {
-        let sell = |(till, orders): (usize, &Vec<Sale>)| {
+        let sell = |(till, orders): (usize, Vec<Command>)| {
             let (desk, stop) = (running.desk.clone(), &stop);
-            let orders: Vec<Command> = orders.iter().map(command).collect();
             threads.spawn(move || {
                 let mut latencies = Vec::new();
                 for (at, order) in orders.into_iter().enumerate() {
@@ -215,7 +215,7 @@ fn w1(dir: &Path, tills: usize, secs: f64) {
                 latencies
             })
         };
-        let tills: Vec<_> = orders.iter().enumerate().map(sell).collect();
+        let tills: Vec<_> = orders.into_iter().enumerate().map(sell).collect();
         std::thread::park_timeout(Duration::from_secs_f64(secs));
         stop.store(true, Ordering::Relaxed);
         tills.into_iter().flat_map(|till| till.join().unwrap_or_default()).collect()

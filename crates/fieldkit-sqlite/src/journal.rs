@@ -24,8 +24,8 @@ mod schema {
 const PAGE_BYTES: u64 = 4096;
 /// A page in the log with its header.
 const FRAME_BYTES: usize = 24 + 4096;
-/// Frames that the log is grown to: 8 MiB. A checkpoint comes before they are used up.
-const WAL_FRAMES: u64 = 2048;
+/// Frames that the log is grown to: 16 MiB. A checkpoint comes before they are used up.
+const WAL_FRAMES: u64 = 4096;
 /// Frames left before the log's end at which it is grown, and by how many: 2 MiB take a card 0.1 s with the next sync.
 const GROW_LOW: u64 = 256;
 const GROW_FRAMES: u64 = 512;
@@ -33,7 +33,7 @@ const GROW_FRAMES: u64 = 512;
 const CACHE_KIB: i64 = -2000;
 const SPILLING_PAGES: i64 = 16;
 /// Frames in the log from which a checkpoint is worth its syncs.
-const CHECKPOINT_FRAMES: u64 = 1536;
+const CHECKPOINT_FRAMES: u64 = 3584;
 /// Newest ops of a stream that a start verifies where no segment boundary is nearer.
 const TAIL_OPS: u64 = 8192;
 

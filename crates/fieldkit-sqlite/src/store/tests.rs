@@ -147,14 +147,14 @@ fn an_old_journal_copied_back_catches_up_with_the_box() {
     store.close().unwrap();
     fs::copy(bench.data("journal.db"), bench.data("old")).unwrap();
     let (mut store, _) = bench.open();
-    written.extend(bench.fill(&mut store, 700));
+    written.extend(bench.fill(&mut store, 1_600));
     while store.maintain().unwrap().more {}
     written.extend(bench.fill(&mut store, 30));
     drop(store);
     // The log of the younger journal is left beside the old copy: mixed, the two would be neither.
     fs::rename(bench.data("old"), bench.data("journal.db")).unwrap();
     let (mut store, report) = bench.open();
-    assert_eq!(report.adopted, 730);
+    assert_eq!(report.adopted, 1_630);
     assert_eq!(all(&mut store), ops(&written));
 }
 
