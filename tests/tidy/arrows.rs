@@ -12,7 +12,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("fieldkit-engine", &["fieldkit-core"]),
     ("fieldkit-sqlite", &["fieldkit-core"]),
     ("fieldkit-http", &["fieldkit-core"]),
-    ("fieldkit", &["fieldkit-core", "fieldkit-engine", "fieldkit-sqlite", "fieldkit-http"]),
+    ("fieldkit", &["fieldkit-core", "fieldkit-drivers", "fieldkit-engine", "fieldkit-sqlite", "fieldkit-http"]),
     (
         "fieldkit-tests",
         &["fieldkit-core", "fieldkit-drivers", "fieldkit-engine", "fieldkit-sqlite", "fieldkit-http", "fieldkit"],

@@ -92,6 +92,9 @@ pub enum Command {
     Verify(Verify),
     /// Show public keys, or check the recovery words
     Keys(Keys),
+    /// Play a device that is not there, to try and to test a till
+    #[command(subcommand)]
+    Simulate(Simulate),
     /// Print shell completions
     Completions {
         /// The shell
@@ -446,4 +449,99 @@ pub struct Keys {
     /// Check recovery words read from standard input
     #[arg(long)]
     pub check_words: bool,
+}
+
+/// `simulate`
+#[derive(Debug, Subcommand)]
+#[command(after_help = "Not there yet: ups, locker, relay, scanner, printer")]
+pub enum Simulate {
+    /// Play a card terminal, with a journal of its own and faults on command
+    ///
+    /// It prints `READY URL` once a till can find it, with the URL that `--device terminal=URL` takes, and runs until
+    /// SIGTERM. Its journal knows each payment before the till hears of it; started on the same journal again, it remembers.
+    #[command(after_long_help = crate::simulate::terminal_help())]
+    Terminal(SimulateTerminal),
+    /// Any other device.
+    #[command(external_subcommand)]
+    Other(Vec<String>),
+}
+
+/// `simulate terminal`
+#[derive(Debug, Args)]
+pub struct SimulateTerminal {
+    /// What it speaks
+    #[arg(long, value_enum, default_value = "zvt")]
+    pub protocol: TerminalProtocol,
+    /// Where a till finds it
+    #[command(flatten)]
+    pub place: SimulatedPlace,
+    /// Keep what happens in this file, one JSON object a line
+    #[arg(long, value_name = "FILE")]
+    pub journal: PathBuf,
+    /// Let this go wrong: a line for each payment, reversal and refund, in their order
+    #[arg(long, value_name = "FILE")]
+    pub script: Option<PathBuf>,
+    /// Its number
+    #[arg(long, value_name = "DIGITS", default_value = "52523535", value_parser = eight_digits)]
+    pub terminal_id: String,
+    /// ISO 4217 currency of its cards
+    #[arg(long, default_value = "EUR")]
+    pub currency: String,
+    /// How it departs from the paper; may be given several times
+    #[arg(long = "profile", value_enum, value_name = "NAME")]
+    pub profiles: Vec<TerminalProfile>,
+    /// First receipt number of a new journal
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=9999))]
+    pub receipt_start: u32,
+    /// How long a buyer takes with the card, in milliseconds
+    #[arg(long, value_name = "N", default_value_t = 400)]
+    pub buyer_ms: u64,
+    /// Count results (tag 1F1F), and take the last one back from a till that has missed it
+    #[arg(long)]
+    pub counts: bool,
+    /// Number messages (tag 1F73)
+    #[arg(long)]
+    pub message_ids: bool,
+    /// Begin receipt numbers anew after an end of day
+    #[arg(long)]
+    pub restart_numbers: bool,
+}
+
+/// Where a till finds a simulated device.
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+pub struct SimulatedPlace {
+    /// Make this path a link to a fresh pseudo-terminal
+    #[arg(long, value_name = "PATH")]
+    pub pty: Option<PathBuf>,
+    /// Listen here; port 0 takes a free one
+    #[arg(long, value_name = "HOST:PORT")]
+    pub tcp: Option<String>,
+}
+
+/// What a terminal speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum TerminalProtocol {
+    /// ZVT (Germany, Austria), over TCP or a line
+    Zvt,
+    /// Telium protocol E (France), over a line
+    Telium,
+}
+
+/// How a terminal departs from the paper.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum TerminalProfile {
+    /// Not at all
+    Standard,
+    /// A payment that nobody acknowledged becomes declined, without a reversal
+    NoAutoReversal,
+    /// Asked for the last transaction, it says that it is done and nothing else
+    BareRepeat,
+    /// A reversal takes back the last payment, whatever number it names
+    LastOnly,
+}
+
+fn eight_digits(text: &str) -> Result<String, String> {
+    let fits = text.len() == 8 && text.bytes().all(|byte| byte.is_ascii_digit());
+    if fits { Ok(text.to_owned()) } else { Err("a terminal's number has eight digits".to_owned()) }
 }

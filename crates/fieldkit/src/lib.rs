@@ -18,4 +18,5 @@ mod pictures;
 mod projector;
 mod serve;
 mod shop;
+mod simulate;
 mod standing;

@@ -12,7 +12,7 @@ pub use setup::found as setup_found;
 use crate::cli::{Cli, Command, Common, Repeat};
 use crate::client::{Client, Reply};
 use crate::say::{self, Exit};
-use crate::{demo, kit, serve};
+use crate::{demo, kit, serve, simulate};
 use anyhow::{Context, Result};
 use clap::CommandFactory;
 use hyper::Method;
@@ -41,6 +41,7 @@ pub async fn run(cli: Cli) -> Result<Exit> {
         Command::Verify(options) if options.receipt.is_some() => look::verify_receipt(&common, &options).await,
         Command::Verify(options) => look::verify(&common, &options).await,
         Command::Keys(options) if options.check_words => look::check_words(&common).await,
+        Command::Simulate(simulate) => simulate::run(simulate).await,
         other => {
             let session = Session::open(&common).await?;
             let exit = in_session(&session, other).await;
@@ -65,6 +66,7 @@ async fn in_session(session: &Session, command: Command) -> Result<Exit> {
         | Command::Init(_)
         | Command::Up(_)
         | Command::Verify(_)
+        | Command::Simulate(_)
         | Command::Completions { .. }
         | Command::Man { .. } => Ok(Exit::Usage),
     }
