@@ -20,7 +20,8 @@ COMPILED = tempfile.TemporaryDirectory(prefix="terminal-compiled-")
 ENVIRONMENT = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
 ENVIRONMENT["PYTHONPYCACHEPREFIX"] = COMPILED.name
 PROGRAM = Path(__file__).with_name("terminal.py")
-ANSWER_S_MAX = 5
+# Longer than a terminal itself waits for an answer, which some cases have it do.
+ANSWER_S_MAX = 10
 OK = "80 00 00"
 REPEAT = "06 20 05 00 00 00 03 03"
 ACK, NAK, DLE, STX, ETX = b"\x06", b"\x15", b"\x10", b"\x02", b"\x03"
@@ -44,14 +45,17 @@ class Terminal:
 
     def start(self):
         with open(self.directory / "stderr", "ab") as stderr:
-            self.process = subprocess.Popen(
-                [sys.executable, "-S", PROGRAM, "--protocol", self.protocol, f"--{self.link}", self.where, "--journal",
-                 self.journal_path, "--speed", str(self.speed), *self.options],
-                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=stderr, env=ENVIRONMENT)
+            self.process = subprocess.Popen(self.command(), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=stderr,
+                                            env=ENVIRONMENT)
         self.ready = self.line()
         assert self.ready.startswith(f"READY {self.protocol}"), self.ready + self.said()
         if self.link == "tcp":
             self.where = self.ready.split("//")[1]
+
+    def command(self):
+        """The program with its options."""
+        return [sys.executable, "-S", PROGRAM, "--protocol", self.protocol, f"--{self.link}", self.where, "--journal",
+                self.journal_path, "--speed", str(self.speed), *self.options]
 
     def line(self):
         """The next line of standard output."""
