@@ -91,6 +91,11 @@ class Day:
         orders.append(self.sell([tee, pin], 5_000, discount={"minor": 333}, discount_reason="Friend"))
         orders += [self.sell([pin], 500), self.sell([pin], 500)]
         orders.append(self.sell([("BOOK", 1, {"price": euro(340)})], 400, expected_total=euro(340)))
+        reader = {"kind": "card-external", "amount": euro(1_250), "reader": "SumUp", "reference": "TAAA4X9KQ2"}
+        self.write("/orders", {"lines": [{"sku": "MUG", "quantity": 1}], "tenders": [reader]})
+        by_card = self.write("/orders", {"lines": [{"sku": "MUG", "quantity": 2}], "tenders": [reader, {"kind": "cash", "amount": euro(2_000)}]})
+        self.write(f"/orders/{by_card['order_id']}/void", {"reason": "Typed wrongly"})
+        self.write("/orders", {"lines": [{"sku": "MUG", "quantity": 1}], "tenders": [{"kind": "card"}]}, 409)
         self.sell([("NOPE", 1, {})], 500, 422)
         self.sell([mug], 1_000, 422)
         self.sell([mug], 2_000, 409, expected_total=euro(1))

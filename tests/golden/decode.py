@@ -18,10 +18,18 @@ RECORDS = {
     "Line": "sku:s name:s quantity:u unit_price:i discount:i discount_reason:s order_discount:i tax_rate:s tax_ppm:u "
             "tax:i owner:s units:[UnitRange",
     "RefundLine": "line:u quantity:u amount:i tax:i", "Pair": "a:s b:s", "Rejected": "line:u reason:s",
+    "CardTender": "payment:OpId amount:i", "TerminalAnswer": "code:u text:s", "Closing": "charged:u evidence:s",
+    "Baseline": "terminal_id:?s last_receipt:?u last_trace:?u last_date:?u last_time:?u",
+    "TerminalRecord": "kind:u terminal_id:s receipt:u trace:u amount:i currency:c3 date:?u time:?u card_name:s "
+                      "masked_pan:s authorisation:s result:b1 reversed_trace:?u",
 }
 CHOICES = {
     "Actor": {0: "u", 1: "OpId"}, "Unit": {0: "c3", 1: "b16"}, "Space": {0: "u", 1: "OpId", 2: "OpId"},
-    "Tender": {0: "i"}, "Fiscal": {0: "u", 1: "u", 2: "s", 3: "bytes"},
+    "Tender": {0: "i", 1: "CardTender", 2: "CardTender"}, "Plan": {0: "i", 1: "i", 2: "i"},
+    "PaymentStep": {0: "Baseline", 1: "TerminalRecord", 2: "u", 3: "TerminalAnswer", 4: "u", 5: "s", 6: "s",
+                    7: "TerminalRecord", 8: "TerminalRecord", 9: "s", 10: "Baseline", 11: "TerminalRecord",
+                    12: "TerminalAnswer", 13: "s", 14: "Closing"},
+    "Fiscal": {0: "u", 1: "u", 2: "s", 3: "bytes"},
     "Edit": {0: "s", 1: "i", 2: "s", 3: "o", 4: "s", 5: "?b32", 6: "s", 7: "[Pair", 8: "u", 9: "s", 10: "o"},
 }
 BODIES = {
@@ -30,13 +38,19 @@ BODIES = {
     6: "name:s zone:s day_cutover_minutes:u currency:c3 seller:Seller tax_rates:[TaxRate prices:u training:o "
        "fold_version:u cloned_from:?OpId",
     7: "event:OpId", 8: "event:OpId fold_version:u", 9: "witness:s stream:b16 seen:u found:u",
-    10: "code:s detail:s next_step:s", 16: "sku:s edits:[Edit import_mark:?b16", 17: "sku:s change:i reason:u",
+    10: "code:s detail:s next_step:s", 11: "role:u driver:s identity:s label:s", 12: "device:OpId", 16: "sku:s edits:[Edit import_mark:?b16", 17: "sku:s change:i reason:u",
     18: "file:s created:u changed:u unchanged:u rejected:[Rejected warnings:[s",
     32: "receipt:u currency:c3 prices:u lines:[Line discount:i discount_reason:s total:i tenders:[Tender change:i "
         "source:Source cart_opened_ms:?u paid_ms:u business_day:i fiscal:Fiscal",
     33: "order:OpId kind:u receipt:u lines:[RefundLine amount:i reason:s restock:o business_day:i",
-    34: "order:OpId refund:OpId receipt:u business_day:i", 48: "amount:i", 49: "direction:u amount:i reason:s",
-    50: "counted:i expected:i note:s",
+    34: "order:OpId refund:OpId receipt:u business_day:i",
+    35: "currency:c3 prices:u lines:[Line discount:i discount_reason:s total:i planned:[Plan source:Source "
+        "cart_opened_ms:?u business_day:i",
+    36: "order:OpId receipt:u tenders:[Tender change:i paid_ms:u business_day:i fiscal:Fiscal",
+    37: "order:OpId reason:s", 48: "amount:i", 49: "direction:u amount:i reason:s",
+    50: "counted:i expected:i note:s", 64: "order:OpId tender:u amount:i currency:c3 device:?OpId label:s",
+    65: "order:OpId payment:OpId step:PaymentStep", 66: "order:OpId amount:i currency:c3 reader:s reference:s",
+    67: "device:?OpId record:TerminalRecord", 68: "found:OpId note:s",
 }
 
 
@@ -131,7 +145,7 @@ def main():
             rendering.write_text(text)
         assert rendering.read_text() == text, f"{rendering.name} says something else than {path.name}"
         checked += 1
-    assert checked >= len(BODIES) + 11, "golden files are missing"
+    assert checked >= len(BODIES) + 26, "golden files are missing"
     print(f"{checked} passed, 0 failed")
 
 

@@ -4,6 +4,14 @@
 //! does not know is kept, relayed, chained and counted by its postings, never dropped.
 //! Absent on purpose: names and contacts of persons (a salted commitment stands here, the text is sealed apart).
 
+mod payment;
+
+pub use payment::{
+    Baseline, CancelledBy, Charged, Closing, DeviceAccepted, DeviceRetired, DeviceRole, ForeignPaymentFound,
+    ForeignPaymentSettled, PaymentAttested, PaymentIntended, PaymentMoved, PaymentStep, PaymentTender, RecordKind,
+    TerminalAnswer, TerminalRecord,
+};
+
 use crate::codec::{Canonical, DecodeError, choice, record, words};
 use crate::id::{Hash, OpId, PoolId, ReplicaKey, Space, Zero};
 use crate::money::Currency;
@@ -329,9 +337,21 @@ record! {
 
 record! {
     /// Cash handed over; the change given back stands with the order.
+    #[derive(Copy)]
     pub struct CashTender {
         /// Minor units handed over.
         pub tendered: i64,
+    }
+}
+
+record! {
+    /// What a payment of its own contributes to an order.
+    #[derive(Copy)]
+    pub struct CardTender {
+        /// The payment.
+        pub payment: OpId,
+        /// Minor units.
+        pub amount: i64,
     }
 }
 
@@ -340,6 +360,22 @@ choice! {
     pub enum Tender {
         /// Notes and coins.
         0 = Cash(CashTender),
+        /// A card, charged by a terminal that the kit drives.
+        1 = Card(CardTender),
+        /// A card, charged on a reader of the crew's own.
+        2 = CardExternal(CardTender),
+    }
+}
+
+choice! {
+    /// How an order is to be paid.
+    pub enum Plan {
+        /// Notes and coins, as offered.
+        0 = Cash(CashTender),
+        /// By card at a terminal: minor units.
+        1 = Card(i64),
+        /// By card on the crew's own reader: minor units.
+        2 = CardExternal(i64),
     }
 }
 
@@ -406,6 +442,62 @@ record! {
 }
 
 record! {
+    /// An order whose goods are set aside until it is paid. Its dot is the order's id; the units go from stock to held.
+    pub struct OrderOpened {
+        /// The currency.
+        pub currency: Currency,
+        /// Whether prices contain tax.
+        pub prices: Prices,
+        /// The lines.
+        pub lines: Vec<Line>,
+        /// Discount on the whole order, already shared out over the lines.
+        pub discount: i64,
+        /// Why.
+        pub discount_reason: String,
+        /// What the buyer owes.
+        pub total: i64,
+        /// How it is to be paid.
+        pub planned: Vec<Plan>,
+        /// Where it came from.
+        pub source: Source,
+        /// When the cart was opened, milliseconds since 1970 UTC.
+        pub cart_opened_ms: Option<u64>,
+        /// Business day, in days since 1970-01-01, by the event's zone and cut-over.
+        pub business_day: i64,
+    }
+}
+
+record! {
+    /// An open order paid: the units go from held to sold, the receipt gets its number.
+    pub struct OrderPaid {
+        /// The order.
+        pub order: OpId,
+        /// Receipt number in the stream's series, dense from 1.
+        pub receipt: u64,
+        /// How it was paid.
+        pub tenders: Vec<Tender>,
+        /// Change given back, in cash.
+        pub change: i64,
+        /// When it was paid.
+        pub paid_ms: u64,
+        /// Business day, in days since 1970-01-01, by the event's zone and cut-over.
+        pub business_day: i64,
+        /// The fiscal step's result.
+        pub fiscal: Fiscal,
+    }
+}
+
+record! {
+    /// An open order given up: the units go back to stock.
+    pub struct OrderCancelled {
+        /// The order.
+        pub order: OpId,
+        /// Why.
+        pub reason: String,
+    }
+}
+
+record! {
     /// Units of one line given back.
     #[derive(Copy)]
     pub struct RefundLine {
@@ -431,7 +523,7 @@ record! {
         pub receipt: u64,
         /// What came back.
         pub lines: Vec<RefundLine>,
-        /// Sum given back in cash.
+        /// Sum given back: a refund in cash, a void by the means that the order was paid with.
         pub amount: i64,
         /// Why.
         pub reason: String,
@@ -574,6 +666,10 @@ bodies! {
     9 = RollbackNoticed,
     /// A command was refused.
     10 = CommandRefused,
+    /// A device is let in.
+    11 = DeviceAccepted,
+    /// A device is no longer used.
+    12 = DeviceRetired,
     /// An item is defined or changed.
     16 = ItemDefined,
     /// Stock changes without a sale.
@@ -586,10 +682,26 @@ bodies! {
     33 = OrderRefunded,
     /// A refund undone.
     34 = RefundUndone,
+    /// An order waits for its payment.
+    35 = OrderOpened,
+    /// An open order is paid.
+    36 = OrderPaid,
+    /// An open order is given up.
+    37 = OrderCancelled,
     /// The drawer opens.
     48 = DrawerOpened,
     /// Cash in or out.
     49 = CashMoved,
     /// The drawer is counted.
     50 = DrawerCounted,
+    /// A card is to be charged.
+    64 = PaymentIntended,
+    /// A payment takes a step.
+    65 = PaymentMoved,
+    /// A card was charged on the crew's own reader.
+    66 = PaymentAttested,
+    /// A charge without an order was found.
+    67 = ForeignPaymentFound,
+    /// A charge without an order is cleared up.
+    68 = ForeignPaymentSettled,
 }

@@ -1,14 +1,16 @@
-//! The state of one event: its catalogue, its accounts, its drawers.
+//! The state of one event: its catalogue, its accounts, its drawers, and what is still open at it.
 //!
-//! Promises: a pure fold of ops; balances come from postings alone, so ops of unknown kinds are counted too.
+//! Promises: a pure fold of ops; balances come from postings alone, so ops of unknown kinds are counted too. Orders and
+//! payments that wait for something are named here, so that a start from a snapshot knows them.
 //! Absent on purpose: orders, which are loaded one by one (`ledger`).
 
-use crate::body::{DrawerCounted, Edit, EventOpened, Limit};
+use crate::body::{DrawerCounted, Edit, EventOpened, ForeignPaymentFound, Limit, TerminalRecord};
 use crate::codec::{Canonical, DecodeError, Reader, record, words};
 use crate::id::{Hash, OpId, PoolId, StreamId};
 use crate::lattice::{Register, Seen, Write};
 use crate::op::{Account, Posting, Unit};
-use std::collections::BTreeMap;
+use crate::payment::Payment;
+use std::collections::{BTreeMap, BTreeSet};
 
 words! {
     /// Whether an event still sells.
@@ -156,6 +158,42 @@ impl Drawer {
 }
 
 record! {
+    /// How a payment without order was cleared up.
+    pub struct Settlement {
+        /// Depth of the op.
+        pub lamport: u64,
+        /// The op.
+        pub op: OpId,
+        /// What it was.
+        pub note: String,
+    }
+}
+
+record! {
+    /// A payment without order: a charge on a terminal that no order asked for.
+    pub struct Foreign {
+        /// What the terminal told, and of which device.
+        pub body: ForeignPaymentFound,
+        /// The ops that found it; the first is its id.
+        pub found: BTreeSet<OpId>,
+        /// How it was cleared up; the first settlement counts.
+        pub settled: Option<Settlement>,
+    }
+}
+
+impl Foreign {
+    /// What tells one terminal's transactions apart, however often and by whom they are found.
+    pub fn key(record: &TerminalRecord) -> [u8; 16] {
+        let mut bytes = record.terminal_id.to_bytes();
+        (record.receipt, record.trace).write(&mut bytes);
+        (record.amount, record.date).write(&mut bytes);
+        let mut key = [0; 16];
+        key.copy_from_slice(&Hash::derived("fieldkit 2026-11 foreign payment", &bytes).0[..16]);
+        key
+    }
+}
+
+record! {
     /// One event.
     pub struct Event {
         /// How it was opened.
@@ -172,10 +210,16 @@ record! {
         pub balances: BTreeMap<(Account, Unit), Balance>,
         /// Drawers by the stream of their kit.
         pub drawers: BTreeMap<StreamId, Drawer>,
-        /// Orders placed.
+        /// Orders placed or opened.
         pub orders: u64,
         /// Refunds and voids, undone ones included.
         pub refunds: u64,
+        /// Orders that wait for their payment.
+        pub open_orders: BTreeSet<OpId>,
+        /// Payments that something is still to come of.
+        pub open_payments: BTreeMap<OpId, Payment>,
+        /// Payments without order, by what tells them apart.
+        pub foreign: BTreeMap<[u8; 16], Foreign>,
     }
 }
 
@@ -192,6 +236,9 @@ impl Event {
             drawers: BTreeMap::new(),
             orders: 0,
             refunds: 0,
+            open_orders: BTreeSet::new(),
+            open_payments: BTreeMap::new(),
+            foreign: BTreeMap::new(),
         }
     }
 
@@ -225,6 +272,17 @@ impl Event {
     /// Units of a pool that buyers hold.
     pub fn sold(&self, pool: PoolId) -> i64 {
         self.balance(Account::SOLD, Unit::Pool(pool))
+    }
+
+    /// Units of a pool that are set aside for orders that wait for their payment.
+    pub fn held(&self, pool: PoolId) -> i64 {
+        self.balance(Account::HELD, Unit::Pool(pool))
+    }
+
+    /// The payment without order that `op` found, with its id.
+    pub fn foreign_found_by(&self, op: OpId) -> Option<(OpId, &Foreign)> {
+        let foreign = self.foreign.values().find(|foreign| foreign.found.contains(&op))?;
+        foreign.found.first().map(|first| (*first, foreign))
     }
 
     /// A tax rate by id.

@@ -2,11 +2,14 @@
 //!
 //! Promises: `apply` is total — an op that contradicts what is known becomes an `Anomaly`, whoever wrote it; the state
 //! is a function of the op set, whatever the order of arrival, as long as causes come first. Memory grows with what is
-//! open (items, drawers, events), not with history: orders are loaded by id and let go again.
+//! open (items, drawers, events, running payments), not with history: orders are loaded by id and let go again.
 //! Absent on purpose: rules about what may be done (`decide`), and storage.
+
+mod payments;
 
 use crate::body::{Body, BodyError, OrganisationFounded, RefundUndone, ReplicaAdmitted, Role};
 use crate::codec::{Canonical, record, words};
+use crate::device::{Device, LastRecord};
 use crate::event::{Count, Event, Movement};
 use crate::id::{Hash, OpId, ReplicaKey, Space, StreamId};
 use crate::lattice::{self, Register, Seen, Write};
@@ -38,6 +41,16 @@ words! {
         6 = OverRefund "over_refund",
         /// Its kind is of a later version: kept and counted by its postings.
         8 = UnknownKind "unknown_kind",
+        /// A step of a payment contradicts the steps before it.
+        9 = Payment "payment",
+        /// Money was taken offline and never came.
+        10 = Lost "lost",
+        /// A terminal charged something else than was asked.
+        11 = Mismatch "mismatch",
+        /// Two kits took the money for one order.
+        12 = PaidTwice "paid_twice",
+        /// An order was paid and given up.
+        13 = PaidCancelled "paid_cancelled",
     }
 }
 
@@ -81,6 +94,12 @@ pub struct Ledger {
     pub organisation: Option<(OpId, OrganisationFounded)>,
     /// Labels of the replicas admitted, by key; two kits may have admitted one replica under different labels.
     pub replicas: BTreeMap<ReplicaKey, Register<String>>,
+    /// Replicas and the one that each follows; the least where a replica named several.
+    pub follows: BTreeMap<ReplicaKey, ReplicaKey>,
+    /// Devices by the op that accepted them.
+    pub devices: BTreeMap<OpId, Device>,
+    /// What each terminal told last, by terminal id.
+    pub terminals: BTreeMap<String, LastRecord>,
     /// Persons and their roles.
     pub persons: BTreeMap<OpId, BTreeSet<Role>>,
     /// Events by the op that opened them.
@@ -104,6 +123,11 @@ impl Ledger {
         match Body::open(op.op.kind, &op.op.body).ok()? {
             Body::OrderRefunded(body) => Some(body.order),
             Body::RefundUndone(body) => Some(body.order),
+            Body::OrderPaid(body) => Some(body.order),
+            Body::OrderCancelled(body) => Some(body.order),
+            Body::PaymentIntended(body) => Some(body.order),
+            Body::PaymentMoved(body) => Some(body.order),
+            Body::PaymentAttested(body) => Some(body.order),
             _ => None,
         }
     }
@@ -173,6 +197,10 @@ impl Ledger {
         if op.op.seq != 1 || !bound {
             return self.anomaly(op, AnomalyKind::Stream, "the opening does not name this stream");
         }
+        if let Some(before) = opened.follows {
+            let known = self.follows.entry(opened.replica).or_insert(before);
+            *known = before.min(*known);
+        }
         if let Some(stream) = self.streams.get_mut(&op.op.stream) {
             stream.replica = Some(opened.replica);
             stream.space = Some(opened.space);
@@ -210,6 +238,8 @@ impl Ledger {
                 Some(event) => event.fold_version = event.fold_version.max(raised.fold_version),
                 None => self.anomaly(op, AnomalyKind::Missing, "the event is not known"),
             },
+            Body::DeviceAccepted(body) => self.fold_device(op, body),
+            Body::DeviceRetired(body) => self.fold_retirement(op, &body),
             Body::RollbackNoticed(_) | Body::CommandRefused(_) => {}
             _ => self.anomaly(op, AnomalyKind::Space, "this kind belongs to an event"),
         }
@@ -256,17 +286,8 @@ impl Ledger {
             Body::OrderPlaced(placed) => {
                 event.orders += 1;
                 self.take_receipt(stream_id, placed.receipt);
-                let order = Order {
-                    order_id: op.id(),
-                    hash: op.hash,
-                    event: event_id,
-                    actor: op.op.actor,
-                    stamp: op.op.stamp,
-                    placed,
-                    refunds: Vec::new(),
-                };
                 self.changed.insert(op.id());
-                self.orders.insert(op.id(), Arc::new(order));
+                self.orders.insert(op.id(), Arc::new(Order::placed(op, event_id, placed)));
             }
             Body::OrderRefunded(refunded) => {
                 event.refunds += 1;
@@ -284,7 +305,7 @@ impl Ledger {
                 event.drawers.entry(stream_id).or_default().count(Count { body, at_ms });
             }
             Body::DrawerOpened(_) | Body::StockMoved(_) | Body::CatalogueImported(_) | Body::CommandRefused(_) => {}
-            _ => self.anomaly(op, AnomalyKind::Space, "this kind belongs to the organisation"),
+            body => self.fold_payment(op, event_id, body),
         }
     }
 

@@ -6,16 +6,21 @@
 
 pub mod author;
 pub mod body;
+pub mod card_number;
 pub mod chain;
 pub mod codec;
 pub mod decide;
+pub mod device;
 pub mod event;
 pub mod id;
 pub mod lattice;
 pub mod ledger;
+pub mod listing;
+pub mod matching;
 pub mod money;
 pub mod op;
 pub mod order;
+pub mod payment;
 pub mod receipt;
 pub mod refusal;
 pub mod shopify;

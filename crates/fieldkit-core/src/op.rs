@@ -100,6 +100,16 @@ impl Account {
     pub const CASH_MOVED: Account = Account(4);
     /// Cash over or short at a count.
     pub const CASH_VARIANCE: Account = Account(5);
+    /// Money that terminals of the kit have taken.
+    pub const CARD: Account = Account(6);
+    /// Money that the crew's own readers have taken, by the crew's word, until a settlement confirms it.
+    pub const ATTESTED: Account = Account(7);
+    /// Money that terminals have taken without the issuer.
+    pub const AT_RISK: Account = Account(8);
+    /// Money taken for orders that are not paid whole, or no longer.
+    pub const PREPAID: Account = Account(9);
+    /// Money at risk that never came.
+    pub const LOST: Account = Account(10);
     /// Units that may be sold here.
     pub const STOCK: Account = Account(16);
     /// Units handed to buyers.
@@ -108,6 +118,8 @@ impl Account {
     pub const SUPPLY: Account = Account(18);
     /// Units damaged, lost, written off.
     pub const WRITTEN_OFF: Account = Account(19);
+    /// Units set aside for orders that wait for their payment.
+    pub const HELD: Account = Account(20);
 }
 
 impl Canonical for Account {

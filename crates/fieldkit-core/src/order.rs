@@ -1,14 +1,19 @@
-//! An order: how it is priced, what it says on a receipt, what is left to give back.
+//! An order: how it is priced, how it is paid, what it says on a receipt, what is left to give back.
 //!
 //! Promises: pricing is a function of lines and discounts alone, and the parts sum to the total; an order's state is a
 //! function of the set of ops about it. Discounts on the whole order are shared by largest remainder (`money::split`).
+//! A cash sale is paid by the op that places it; any other order is open until it is paid or cancelled.
 //! Absent on purpose: stock and permission, which are the rules' (`decide`).
 
-use crate::body::{Line, OrderPlaced, OrderRefunded, Prices, RefundKind, RefundLine, RefundUndone};
+use crate::body::{
+    CardTender, CashTender, Fiscal, Line, OrderCancelled, OrderOpened, OrderPaid, OrderPlaced, OrderRefunded, Plan,
+    Prices, RefundKind, RefundLine, RefundUndone, Source, Tender,
+};
 use crate::codec::record;
-use crate::id::{Hash, OpId};
-use crate::money::{self, MoneyError};
-use crate::op::Actor;
+use crate::id::{Hash, OpId, StreamId};
+use crate::money::{self, Currency, MoneyError};
+use crate::op::{Account, Actor, SealedOp};
+use crate::payment::{Move, Payment};
 use crate::stamp::Stamp;
 
 /// A discount as asked for.
@@ -85,9 +90,125 @@ record! {
 }
 
 record! {
+    /// What was agreed: everything but how it was paid.
+    pub struct Sale {
+        /// The currency.
+        pub currency: Currency,
+        /// Whether prices contain tax.
+        pub prices: Prices,
+        /// The lines.
+        pub lines: Vec<Line>,
+        /// Discount on the whole order, already shared out over the lines.
+        pub discount: i64,
+        /// Why.
+        pub discount_reason: String,
+        /// What the buyer owes.
+        pub total: i64,
+        /// How it was to be paid, where it was not paid at once.
+        pub planned: Vec<Plan>,
+        /// Where it came from.
+        pub source: Source,
+        /// When the cart was opened, milliseconds since 1970 UTC.
+        pub cart_opened_ms: Option<u64>,
+        /// Business day of the agreement, in days since 1970-01-01.
+        pub business_day: i64,
+    }
+}
+
+impl Sale {
+    /// What an opened order says.
+    pub fn opened(body: OrderOpened) -> Self {
+        Sale {
+            currency: body.currency,
+            prices: body.prices,
+            lines: body.lines,
+            discount: body.discount,
+            discount_reason: body.discount_reason,
+            total: body.total,
+            planned: body.planned,
+            source: body.source,
+            cart_opened_ms: body.cart_opened_ms,
+            business_day: body.business_day,
+        }
+    }
+
+    /// Cash that was offered when it was agreed.
+    pub fn planned_cash(&self) -> Vec<CashTender> {
+        let cash = |plan: &Plan| match plan {
+            Plan::Cash(cash) => Some(*cash),
+            Plan::Card(_) | Plan::CardExternal(_) => None,
+        };
+        self.planned.iter().filter_map(cash).collect()
+    }
+}
+
+record! {
+    /// The op that paid or cancelled an open order.
+    pub struct By {
+        /// Its depth.
+        pub lamport: u64,
+        /// The op.
+        pub op: OpId,
+        /// Its hash.
+        pub hash: Hash,
+        /// Who.
+        pub actor: Actor,
+        /// When.
+        pub stamp: Stamp,
+    }
+}
+
+impl By {
+    /// Of an op.
+    pub fn of(op: &SealedOp) -> Self {
+        By { lamport: op.op.lamport, op: op.id(), hash: op.hash, actor: op.op.actor, stamp: op.op.stamp }
+    }
+}
+
+record! {
+    /// How an order was paid.
+    pub struct Paid {
+        /// By which op; `None` for the op that placed it.
+        pub by: Option<By>,
+        /// Receipt number in that op's stream.
+        pub receipt: u64,
+        /// How it was paid.
+        pub tenders: Vec<Tender>,
+        /// Change given back, in cash.
+        pub change: i64,
+        /// When, milliseconds since 1970 UTC.
+        pub paid_ms: u64,
+        /// Business day, in days since 1970-01-01.
+        pub business_day: i64,
+        /// The fiscal step's result.
+        pub fiscal: Fiscal,
+    }
+}
+
+impl Paid {
+    /// Payments among the tenders.
+    pub fn payments(&self) -> impl Iterator<Item = &CardTender> {
+        self.tenders.iter().filter_map(|tender| match tender {
+            Tender::Cash(_) => None,
+            Tender::Card(card) | Tender::CardExternal(card) => Some(card),
+        })
+    }
+}
+
+record! {
+    /// Why an open order was given up.
+    pub struct Cancelled {
+        /// By which op.
+        pub by: By,
+        /// Why.
+        pub reason: String,
+    }
+}
+
+record! {
     /// An order and everything that happened to it.
     pub struct Order {
-        /// The op that placed it.
+        /// The op that placed or opened it.
         pub order_id: OpId,
         /// Hash of that op.
         pub hash: Hash,
@@ -97,11 +218,28 @@ record! {
         pub actor: Actor,
         /// When.
         pub stamp: Stamp,
-        /// What was sold and how it was paid.
-        pub placed: OrderPlaced,
+        /// What was agreed.
+        pub sale: Sale,
+        /// How it was paid: at most once, unless two kits did it without knowing of each other; the first counts.
+        pub paid: Vec<Paid>,
+        /// Why it was given up, by each op that did.
+        pub cancelled: Vec<Cancelled>,
+        /// Payments without cash, by op.
+        pub payments: Vec<Payment>,
         /// Refunds and voids, by op.
         pub refunds: Vec<Refund>,
     }
+}
+
+/// How far an order is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage<'a> {
+    /// It waits for its payment.
+    Open,
+    /// It is paid.
+    Paid(&'a Paid),
+    /// It was given up before it was paid.
+    Cancelled(&'a Cancelled),
 }
 
 /// Whether a refund was undone before.
@@ -116,6 +254,10 @@ pub enum Undo {
 /// What an order is now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OrderState {
+    /// It waits for its payment.
+    AwaitingPayment,
+    /// Given up before it was paid.
+    Cancelled,
     /// Paid, nothing given back.
     Paid,
     /// Some of it given back.
@@ -130,6 +272,8 @@ impl OrderState {
     /// The word.
     pub fn text(self) -> &'static str {
         match self {
+            OrderState::AwaitingPayment => "awaiting_payment",
+            OrderState::Cancelled => "cancelled",
             OrderState::Paid => "paid",
             OrderState::PartRefunded => "part_refunded",
             OrderState::Refunded => "refunded",
@@ -139,6 +283,106 @@ impl OrderState {
 }
 
 impl Order {
+    /// A cash sale, paid by its own op.
+    pub fn placed(op: &SealedOp, event: OpId, body: OrderPlaced) -> Self {
+        let sale = Sale {
+            currency: body.currency,
+            prices: body.prices,
+            lines: body.lines,
+            discount: body.discount,
+            discount_reason: body.discount_reason,
+            total: body.total,
+            planned: Vec::new(),
+            source: body.source,
+            cart_opened_ms: body.cart_opened_ms,
+            business_day: body.business_day,
+        };
+        let paid = Paid {
+            by: None,
+            receipt: body.receipt,
+            tenders: body.tenders,
+            change: body.change,
+            paid_ms: body.paid_ms,
+            business_day: body.business_day,
+            fiscal: body.fiscal,
+        };
+        Order { paid: vec![paid], ..Order::agreed(op, event, sale) }
+    }
+
+    /// An order that waits for its payment.
+    pub fn opened(op: &SealedOp, event: OpId, body: OrderOpened) -> Self {
+        Order::agreed(op, event, Sale::opened(body))
+    }
+
+    fn agreed(op: &SealedOp, event: OpId, sale: Sale) -> Self {
+        Order {
+            order_id: op.id(),
+            hash: op.hash,
+            event,
+            actor: op.op.actor,
+            stamp: op.op.stamp,
+            sale,
+            paid: Vec::new(),
+            cancelled: Vec::new(),
+            payments: Vec::new(),
+            refunds: Vec::new(),
+        }
+    }
+
+    /// How far it is. Money outweighs a cancellation.
+    pub fn stage(&self) -> Stage<'_> {
+        match (self.paid.first(), self.cancelled.first()) {
+            (Some(paid), _) => Stage::Paid(paid),
+            (None, Some(cancelled)) => Stage::Cancelled(cancelled),
+            (None, None) => Stage::Open,
+        }
+    }
+
+    /// How it was paid, where it was.
+    pub fn paid(&self) -> Option<&Paid> {
+        self.paid.first()
+    }
+
+    /// Its receipt: the stream whose series it is of, and the number; `None` until it is paid.
+    pub fn receipt(&self) -> Option<(StreamId, u64)> {
+        let paid = self.paid()?;
+        let op = paid.by.as_ref().map_or(self.order_id, |by| by.op);
+        Some((op.stream, paid.receipt))
+    }
+
+    /// The op that a slip of this order names: the one that paid it, else the one that opened it.
+    pub fn mark(&self) -> (OpId, Hash) {
+        let by = self.paid().and_then(|paid| paid.by.as_ref());
+        by.map_or((self.order_id, self.hash), |by| (by.op, by.hash))
+    }
+
+    /// The payment of an id.
+    pub fn payment(&self, id: OpId) -> Option<&Payment> {
+        self.payments.iter().find(|payment| payment.payment_id == id)
+    }
+
+    /// Whether it was paid by this payment, among others.
+    pub fn is_paid_by(&self, payment: OpId) -> bool {
+        self.paid().is_some_and(|paid| paid.payments().any(|card| card.payment == payment))
+    }
+
+    /// The account in which the money of a payment stands. What never came is a loss where the goods are gone for it.
+    pub fn booked(&self, payment: &Payment) -> Option<Account> {
+        let standing = payment.standing();
+        let lost = standing.lost.is_some() && self.is_paid_by(payment.payment_id);
+        standing.booked.or(lost.then_some(Account::LOST))
+    }
+
+    /// What payments without cash contribute now.
+    pub fn collected(&self) -> i64 {
+        self.payments.iter().fold(0i64, |sum, payment| sum.saturating_add(payment.collected()))
+    }
+
+    /// The payment that must be cleared before another one begins or the order is settled or given up.
+    pub fn held_by(&self) -> Option<&Payment> {
+        self.payments.iter().find(|payment| payment.state().holds_order())
+    }
+
     /// Units of a line that were given back and not undone.
     pub fn refunded_quantity(&self, line: u32) -> u64 {
         self.standing_parts(line).map(|part| u64::from(part.quantity)).sum()
@@ -148,7 +392,7 @@ impl Order {
     pub fn over_refunded(&self) -> bool {
         let over = |(at, line): (usize, &Line)| self.refunded_quantity(at as u32 + 1) > u64::from(line.quantity);
         let back: i128 = self.standing_refunds().map(|refund| i128::from(refund.body.amount)).sum();
-        back > i128::from(self.placed.total) || self.placed.lines.iter().enumerate().any(over)
+        back > i128::from(self.sale.total) || self.sale.lines.iter().enumerate().any(over)
     }
 
     /// Parts of a line that were given back and not undone.
@@ -163,6 +407,11 @@ impl Order {
 
     /// What the order is now.
     pub fn state(&self) -> OrderState {
+        match self.stage() {
+            Stage::Open => return OrderState::AwaitingPayment,
+            Stage::Cancelled(_) => return OrderState::Cancelled,
+            Stage::Paid(_) => {}
+        }
         if self.standing_refunds().any(|refund| refund.body.kind == RefundKind::Void) {
             return OrderState::Voided;
         }
@@ -170,7 +419,7 @@ impl Order {
             return OrderState::Paid;
         }
         let whole = self
-            .placed
+            .sale
             .lines
             .iter()
             .enumerate()
@@ -181,7 +430,7 @@ impl Order {
     /// Money and tax given back for the next `quantity` units of `line`, so that all parts sum to the line, whatever was
     /// given back and undone before: each part tops up what stands to the share of all units given back by then.
     pub fn refund_part(&self, line: u32, quantity: u32) -> Result<RefundLine, MoneyError> {
-        let sold = &self.placed.lines[line as usize - 1];
+        let sold = &self.sale.lines[line as usize - 1];
         let before = u32::try_from(self.refunded_quantity(line)).unwrap_or(u32::MAX);
         let after = before.saturating_add(quantity);
         let part = |whole: i64, of: fn(&RefundLine) -> i64| -> Result<i64, MoneyError> {
@@ -193,7 +442,7 @@ impl Order {
             // Undoing a small part may leave more standing than the share; nothing is then taken back.
             Ok(money::add(share, -standing)?.max(0))
         };
-        let amount = part(line_total(sold, self.placed.prices), |part| part.amount)?;
+        let amount = part(line_total(sold, self.sale.prices), |part| part.amount)?;
         Ok(RefundLine { line, quantity, amount, tax: part(sold.tax, |part| part.tax)? })
     }
 
@@ -217,27 +466,87 @@ impl Order {
         Some(if again { Undo::Again } else { Undo::First })
     }
 
-    /// The order as its author saw it right after `op`; of other streams' refunds, those stamped before it.
+    /// Folds in that it was paid; repetition changes nothing.
+    pub fn add_paid(&mut self, by: By, body: OrderPaid) {
+        let known = |paid: &Paid| paid.by.as_ref().is_some_and(|known| known.op == by.op);
+        if !self.paid.iter().any(known) {
+            self.paid.push(Paid {
+                by: Some(by),
+                receipt: body.receipt,
+                tenders: body.tenders,
+                change: body.change,
+                paid_ms: body.paid_ms,
+                business_day: body.business_day,
+                fiscal: body.fiscal,
+            });
+            self.paid.sort_by_key(|paid| paid.by.as_ref().map(|by| (by.lamport, by.op)));
+        }
+    }
+
+    /// Folds in that it was given up; repetition changes nothing.
+    pub fn add_cancelled(&mut self, by: By, body: OrderCancelled) {
+        if self.cancelled.iter().all(|known| known.by.op != by.op) {
+            self.cancelled.push(Cancelled { by, reason: body.reason });
+            self.cancelled.sort_by_key(|known| (known.by.lamport, known.by.op));
+        }
+    }
+
+    /// Folds a payment in; repetition changes nothing.
+    pub fn add_payment(&mut self, payment: Payment) {
+        if self.payment(payment.payment_id).is_none() {
+            self.payments.push(payment);
+            self.payments.sort_by_key(|known| known.payment_id);
+        }
+    }
+
+    /// Folds a step of a payment in; `false` where the payment is not known.
+    pub fn add_move(&mut self, payment: OpId, step: Move) -> bool {
+        let found = self.payments.iter_mut().find(|known| known.payment_id == payment);
+        found.map(|found| found.add(step)).is_some()
+    }
+
+    /// The order as its author saw it right after `op`; of what other streams did, that which is stamped before it.
     pub fn as_of(&self, op: OpId) -> Order {
         let mut then = self.clone();
-        let known = |id: &OpId| id.stream != op.stream || id.seq <= op.seq;
-        // An order has no refunds when it is placed; the stamp of an undo is not kept, so it hides nothing.
-        let stamps = self.refunds.iter().find(|refund| refund.refund_id == op).map(|refund| refund.stamp);
-        let before = |refund: &Refund| stamps.is_none_or(|stamp| refund.stamp <= stamp);
-        let foreign = |refund: &Refund| refund.refund_id.stream != op.stream && before(refund) && op != self.order_id;
-        let own = |refund: &Refund| refund.refund_id.stream == op.stream && known(&refund.refund_id);
-        then.refunds.retain(|refund| own(refund) || foreign(refund));
+        let at = self.stamp_of(op);
+        // Nobody had done anything about an order when it was placed.
+        let seen = |id: OpId, stamp: Stamp| {
+            if id.stream == op.stream {
+                id.seq <= op.seq
+            } else {
+                op != self.order_id && at.is_none_or(|at| stamp <= at)
+            }
+        };
+        then.paid.retain(|paid| paid.by.as_ref().is_none_or(|by| seen(by.op, by.stamp)));
+        then.cancelled.retain(|known| seen(known.by.op, known.by.stamp));
+        then.payments.retain(|payment| seen(payment.payment_id, payment.stamp));
+        for payment in &mut then.payments {
+            payment.moves.retain(|step| seen(step.op, step.stamp));
+        }
+        then.refunds.retain(|refund| seen(refund.refund_id, refund.stamp));
         for refund in &mut then.refunds {
-            refund.undone = refund.undone.filter(|(undo, _)| known(undo));
+            // The stamp of an undo is not kept, so it hides nothing.
+            refund.undone = refund.undone.filter(|(undo, _)| undo.stream != op.stream || undo.seq <= op.seq);
         }
         then
+    }
+
+    /// When `op` did something about this order; `None` where that is not kept.
+    fn stamp_of(&self, op: OpId) -> Option<Stamp> {
+        let refunds = self.refunds.iter().map(|refund| (refund.refund_id, refund.stamp));
+        let paid = self.paid.iter().filter_map(|paid| paid.by.as_ref()).map(|by| (by.op, by.stamp));
+        let cancelled = self.cancelled.iter().map(|known| (known.by.op, known.by.stamp));
+        let payments = self.payments.iter().map(|payment| (payment.payment_id, payment.stamp));
+        let moves = self.payments.iter().flat_map(|payment| &payment.moves).map(|step| (step.op, step.stamp));
+        let mut all = refunds.chain(paid).chain(cancelled).chain(payments).chain(moves);
+        all.find(|(known, _)| *known == op).map(|(_, stamp)| stamp)
     }
 
     /// Net and tax per rate, in the order of the rates' first lines.
     pub fn taxes(&self) -> Vec<(String, u32, i64, i64)> {
         let mut sums: Vec<(String, u32, i64, i64)> = Vec::new();
-        for line in &self.placed.lines {
-            let net = line_total(line, self.placed.prices).saturating_sub(line.tax);
+        for line in &self.sale.lines {
+            let net = line_total(line, self.sale.prices).saturating_sub(line.tax);
             match sums.iter_mut().find(|sum| sum.0 == line.tax_rate && sum.1 == line.tax_ppm) {
                 Some(sum) => (sum.2, sum.3) = (sum.2.saturating_add(net), sum.3.saturating_add(line.tax)),
                 None => sums.push((line.tax_rate.clone(), line.tax_ppm, net, line.tax)),

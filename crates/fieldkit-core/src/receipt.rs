@@ -1,9 +1,9 @@
 //! The receipt that proves itself: a signed summary of an order, small enough for a QR.
 //!
 //! Form: CWT claims (RFC 8392) in COSE_Sign1 with EdDSA (RFC 9052), in base45 (RFC 9285). Claims: 1 issuer (seller),
-//! 2 subject (`SERIES-NUMBER`), 6 issued at (seconds); private: -1 order id, -2 hash of the op (32 bytes), -3 total in
-//! minor units, -4 currency, -5 lines as [quantity, name, minor units], -6 lines left out, -7 tax in minor units,
-//! -8 true where it is training. The key id is the first 8 bytes of the kit's public key.
+//! 2 subject (`SERIES-NUMBER`), 6 issued at (seconds); private: -1 order id, -2 hash of the op that paid it (32 bytes),
+//! -3 total in minor units, -4 currency, -5 lines as [quantity, name, minor units], -6 lines left out, -7 tax in minor
+//! units, -8 true where it is training. The key id is the first 8 bytes of the kit's public key.
 //! Absent on purpose: buyers. A receipt carries no name and no contact.
 
 use crate::order::{Order, line_total};
@@ -50,26 +50,29 @@ pub enum TokenError {
     Signature,
 }
 
-/// Makes the token of `order`, signed by `key`.
-pub fn token(order: &Order, seller: &str, training: bool, key: &SigningKey) -> String {
-    let placed = &order.placed;
-    let number = format!("{}-{}", order.order_id.stream.series(), placed.receipt);
+/// Makes the token of `order`, signed by `key`; `None` until the order is paid.
+pub fn token(order: &Order, seller: &str, training: bool, key: &SigningKey) -> Option<String> {
+    let (stream, receipt) = order.receipt()?;
+    let sale = &order.sale;
+    let by = order.paid().and_then(|paid| paid.by.as_ref());
+    let stamp = by.map_or(order.stamp, |by| by.stamp);
+    let number = format!("{}-{receipt}", stream.series());
     let line = |line: &crate::body::Line| {
         let name: String = line.name.chars().take(NAME_LENGTH_MAX).collect();
-        let total = line_total(line, placed.prices);
+        let total = line_total(line, sale.prices);
         Value::Array(vec![Value::from(line.quantity), Value::from(name), Value::from(total)])
     };
-    let lines: Vec<Value> = placed.lines.iter().take(LINES_MAX).map(line).collect();
-    let left_out = placed.lines.len().saturating_sub(LINES_MAX) as u64;
-    let tax: i64 = placed.lines.iter().map(|line| line.tax).sum();
+    let lines: Vec<Value> = sale.lines.iter().take(LINES_MAX).map(line).collect();
+    let left_out = sale.lines.len().saturating_sub(LINES_MAX) as u64;
+    let tax: i64 = sale.lines.iter().map(|line| line.tax).sum();
     let mut claims = vec![
         (1, Value::from(seller)),
         (2, Value::from(number)),
-        (6, Value::from(order.stamp.physical_ms / 1000)),
+        (6, Value::from(stamp.physical_ms / 1000)),
         (-1, Value::from(order.order_id.text())),
-        (-2, Value::from(order.hash.0.to_vec())),
-        (-3, Value::from(placed.total)),
-        (-4, Value::from(placed.currency.code())),
+        (-2, Value::from(order.mark().1.0.to_vec())),
+        (-3, Value::from(sale.total)),
+        (-4, Value::from(sale.currency.code())),
         (-5, Value::Array(lines)),
     ];
     if left_out > 0 {
@@ -89,7 +92,7 @@ pub fn token(order: &Order, seller: &str, training: bool, key: &SigningKey) -> S
         .payload(payload)
         .create_signature(b"", |bytes| key.sign(bytes).to_bytes().to_vec())
         .build();
-    base45::encode(signed.to_vec().expect("a built structure always encodes"))
+    Some(base45::encode(signed.to_vec().expect("a built structure always encodes")))
 }
 
 /// The public key as COSE_Key (RFC 9052 §7, RFC 9053 §7.2).

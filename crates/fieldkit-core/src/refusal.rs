@@ -3,6 +3,10 @@
 //! Promises: a refusal leaves money and stock as they were; its text names the thing refused in the crew's words.
 //! Absent on purpose: circumstances (disk, port, peer), which are errors of the adapters.
 
+mod payment;
+
+pub use payment::PaymentRefusal;
+
 use crate::money::{AMOUNT_MAX, Currency, Money};
 
 /// What stands in every refusal about money and stock.
@@ -170,6 +174,9 @@ pub enum Refusal {
     /// The refund was undone before.
     #[error("this refund was undone before")]
     UndoneBefore,
+    /// A payment, its order or its device does not allow it.
+    #[error("{0}")]
+    Payment(PaymentRefusal),
     /// A drawer session runs.
     #[error("the drawer is open already")]
     DrawerOpen,
@@ -205,6 +212,12 @@ pub enum Refusal {
         /// The next step.
         next_step: String,
     },
+}
+
+impl From<PaymentRefusal> for Refusal {
+    fn from(refusal: PaymentRefusal) -> Self {
+        Refusal::Payment(refusal)
+    }
 }
 
 impl Refusal {
@@ -243,6 +256,7 @@ impl Refusal {
             Refusal::NothingLeft => "nothing_left",
             Refusal::VoidTooLate => "void_too_late",
             Refusal::UndoneBefore => "undone_before",
+            Refusal::Payment(refusal) => refusal.code(),
             Refusal::DrawerOpen => "drawer_open",
             Refusal::DrawerClosed => "drawer_closed",
             Refusal::DrawerUncounted(_) => "drawer_uncounted",
@@ -285,6 +299,7 @@ impl Refusal {
             Refusal::NothingLeft => "Nothing is to be done.",
             Refusal::VoidTooLate => "Refund the order instead.",
             Refusal::UndoneBefore => "Nothing is to be done.",
+            Refusal::Payment(refusal) => refusal.next_step(),
             Refusal::DrawerOpen => "Count the drawer first, then open it again.",
             Refusal::DrawerClosed => "Open the drawer with its opening cash.",
             Refusal::DrawerUncounted(_) => "Count the drawer first: the Drawer page, or `fieldkit cash count AMOUNT`.",
@@ -302,7 +317,8 @@ impl Refusal {
             "no_event" | "event_closed" | "sku_taken" | "total_differs" | "sold_out" | "nothing_left"
             | "void_too_late" | "undone_before" | "drawer_open" | "drawer_closed" | "drawer_uncounted"
             | "key_reused" => 409,
-            _ => 422,
+            // Also where it is only repeated: the same key gets the same answer.
+            code => payment::status(code).unwrap_or(422),
         }
     }
 }

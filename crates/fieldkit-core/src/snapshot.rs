@@ -5,6 +5,7 @@
 
 use crate::body::{OrganisationFounded, Role};
 use crate::codec::{Canonical, DecodeError, Reader};
+use crate::device::{Device, LastRecord};
 use crate::event::Event;
 use crate::id::{OpId, ReplicaKey, Space, StreamId};
 use crate::lattice::{self, Register};
@@ -32,8 +33,8 @@ impl Canonical for Stream {
 }
 
 /// The layout of these bytes and the folding that filled them, of this build. Bytes of any other are folded anew.
-/// 2: cash outside a drawer's session stands apart.
-const SNAPSHOT_VERSION: u32 = 2;
+/// 2: cash outside a drawer's session stands apart. 3: devices, what terminals told last, and what is open at events.
+const SNAPSHOT_VERSION: u32 = 3;
 
 /// Appends the whole state but its orders.
 pub fn write(ledger: &Ledger, out: &mut Vec<u8>) {
@@ -48,6 +49,9 @@ pub fn write(ledger: &Ledger, out: &mut Vec<u8>) {
 pub fn write_business(ledger: &Ledger, out: &mut Vec<u8>) {
     ledger.organisation.write(out);
     ledger.replicas.write(out);
+    ledger.follows.write(out);
+    ledger.devices.write(out);
+    ledger.terminals.write(out);
     ledger.persons.write(out);
     ledger.events.write(out);
     ledger.anomalies.write(out);
@@ -65,6 +69,9 @@ pub fn read(bytes: &[u8]) -> Result<Ledger, DecodeError> {
         floor_ms: u64::read(&mut input)?,
         organisation: Option::<(OpId, OrganisationFounded)>::read(&mut input)?,
         replicas: BTreeMap::<ReplicaKey, Register<String>>::read(&mut input)?,
+        follows: BTreeMap::<ReplicaKey, ReplicaKey>::read(&mut input)?,
+        devices: BTreeMap::<OpId, Device>::read(&mut input)?,
+        terminals: BTreeMap::<String, LastRecord>::read(&mut input)?,
         persons: BTreeMap::<OpId, BTreeSet<Role>>::read(&mut input)?,
         events: BTreeMap::<OpId, Event>::read(&mut input)?,
         anomalies: BTreeMap::<(OpId, u16), Anomaly>::read(&mut input)?,

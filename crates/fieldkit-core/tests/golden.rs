@@ -120,7 +120,10 @@ fn admitted() -> ReplicaAdmitted {
 
 /// One body of each kind, with every field in use.
 fn bodies() -> Vec<Body> {
-    let refund = RefundLine { line: 1, quantity: 2, amount: 2801, tax: 447 };
+    [of_the_organisation(), of_the_shop(), of_payments()].concat()
+}
+
+fn of_the_organisation() -> Vec<Body> {
     vec![
         Body::StreamOpened(StreamOpened {
             replica: replica(),
@@ -140,6 +143,19 @@ fn bodies() -> Vec<Body> {
             detail: text("0 of \"MUG\" can be sold here"),
             next_step: text("Lower the quantity."),
         }),
+        Body::DeviceAccepted(DeviceAccepted {
+            role: DeviceRole::Terminal,
+            driver: text("zvt"),
+            identity: text("52523535"),
+            label: text("terminal"),
+        }),
+        Body::DeviceRetired(DeviceRetired { device: id(11) }),
+    ]
+}
+
+fn of_the_shop() -> Vec<Body> {
+    let refund = RefundLine { line: 1, quantity: 2, amount: 2801, tax: 447 };
+    vec![
         Body::ItemDefined(ItemDefined { sku: text("MUG"), edits: edits(), import_mark: Some([3; 16]) }),
         Body::StockMoved(StockMoved { sku: text("MUG"), change: -2, reason: StockReason::Damaged }),
         Body::CatalogueImported(CatalogueImported {
@@ -165,6 +181,110 @@ fn bodies() -> Vec<Body> {
         Body::DrawerOpened(DrawerOpened { amount: 15_000 }),
         Body::CashMoved(CashMoved { direction: Direction::Out, amount: 5_000, reason: text("bank") }),
         Body::DrawerCounted(DrawerCounted { counted: 9_999, expected: 10_000, note: text("one cent") }),
+    ]
+}
+
+fn of_payments() -> Vec<Body> {
+    vec![
+        Body::OrderOpened(opened()),
+        Body::OrderPaid(OrderPaid {
+            order: id(200),
+            receipt: 131,
+            tenders: vec![
+                Tender::Cash(CashTender { tendered: 3_000 }),
+                Tender::Card(CardTender { payment: id(202), amount: 5_000 }),
+                Tender::CardExternal(CardTender { payment: id(203), amount: 1_000 }),
+            ],
+            change: 600,
+            paid_ms: 1_795_000_120_000,
+            business_day: 20_775,
+            fiscal: Fiscal::Pending(Zero),
+        }),
+        Body::OrderCancelled(OrderCancelled { order: id(200), reason: text("gone") }),
+        Body::PaymentIntended(PaymentIntended {
+            order: id(200),
+            tender: PaymentTender::Card,
+            amount: 5_000,
+            currency: euro(),
+            device: Some(id(11)),
+            label: text("terminal"),
+        }),
+        moved(PaymentStep::Approved(record(RecordKind::Payment))),
+        Body::PaymentAttested(PaymentAttested {
+            order: id(200),
+            amount: 1_000,
+            currency: euro(),
+            reader: text("SumUp"),
+            reference: text("TAAA4X9KQ2"),
+        }),
+        Body::ForeignPaymentFound(ForeignPaymentFound { device: None, record: record(RecordKind::Unstated) }),
+        Body::ForeignPaymentSettled(ForeignPaymentSettled { found: id(204), note: text("typed by hand") }),
+    ]
+}
+
+fn opened() -> OrderOpened {
+    OrderOpened {
+        currency: euro(),
+        prices: Prices::Exclusive,
+        lines: vec![line("MUG-1")],
+        discount: 200,
+        discount_reason: text("late"),
+        total: 8400,
+        planned: vec![Plan::Cash(CashTender { tendered: 3_000 }), Plan::Card(5_000), Plan::CardExternal(1_000)],
+        source: Source { till: text("a"), campaign: text("b"), session: text("c"), variant: text("d") },
+        cart_opened_ms: None,
+        business_day: 20_775,
+    }
+}
+
+fn record(kind: RecordKind) -> TerminalRecord {
+    TerminalRecord {
+        kind,
+        terminal_id: text("52523535"),
+        receipt: 231,
+        trace: 975,
+        amount: 5_000,
+        currency: euro(),
+        date: Some(1120),
+        time: Some(225_558),
+        card_name: text("MasterCard"),
+        masked_pan: text("559883******8074"),
+        authorisation: text("123456"),
+        result: 0x6f,
+        reversed_trace: Some(974),
+    }
+}
+
+fn moved(step: PaymentStep) -> Body {
+    Body::PaymentMoved(PaymentMoved { order: id(200), payment: id(202), step })
+}
+
+/// One step of each kind, with every field in use.
+fn steps() -> Vec<PaymentStep> {
+    let baseline = Baseline {
+        terminal_id: Some(text("52523535")),
+        last_receipt: Some(230),
+        last_trace: Some(974),
+        last_date: Some(1120),
+        last_time: Some(225_500),
+    };
+    let no = TerminalAnswer { code: 0x6c, text: text("abort") };
+    vec![
+        PaymentStep::Sent(baseline),
+        PaymentStep::Approved(record(RecordKind::Payment)),
+        PaymentStep::Captured(Zero),
+        PaymentStep::Declined(no.clone()),
+        PaymentStep::Cancelled(CancelledBy::Kit),
+        PaymentStep::Unknown(text("the cable was pulled")),
+        PaymentStep::NotCharged(text("asked")),
+        PaymentStep::AtRisk(record(RecordKind::Payment)),
+        PaymentStep::Mismatched(record(RecordKind::Refund)),
+        PaymentStep::ReversalIntended(text("amiss")),
+        PaymentStep::ReversalSent(Baseline::default()),
+        PaymentStep::Reversed(record(RecordKind::Reversal)),
+        PaymentStep::ReversalDeclined(no),
+        PaymentStep::ReversalUnknown(text("no answer")),
+        PaymentStep::ClosedByPerson(Closing { charged: Charged::Yes, evidence: text("its journal") }),
     ]
 }
 
@@ -264,6 +384,21 @@ fn every_kind_has_its_golden_bytes() {
         check_file(&name, &op.bytes);
         let opened = SealedOp::open(&read_file(&name)).unwrap_or_else(|error| panic!("{name}: {error}"));
         assert_eq!(opened, op, "{name}");
+        assert_eq!(Body::open(opened.op.kind, &opened.op.body), Ok(body), "{name}");
+    }
+}
+
+#[test]
+fn every_step_of_a_payment_has_its_golden_bytes() {
+    for (tag, step) in steps().into_iter().enumerate() {
+        let body = moved(step);
+        let bytes = body.bytes();
+        let order_and_payment = id(200).to_bytes().len() + id(202).to_bytes().len();
+        assert_eq!(usize::from(bytes[order_and_payment]), tag, "each step stands here once, in the order of its tag");
+        let name = format!("65-PaymentMoved-{tag:02}");
+        let op = enveloped(body.kind(), bytes);
+        check_file(&name, &op.bytes);
+        let opened = SealedOp::open(&read_file(&name)).unwrap_or_else(|error| panic!("{name}: {error}"));
         assert_eq!(Body::open(opened.op.kind, &opened.op.body), Ok(body), "{name}");
     }
 }

@@ -2,10 +2,10 @@
 //!
 //! The order of a turn (each step is an input or an output of this machine): commands are decided and applied in
 //! memory; `Input::EndOfBatch` yields `Output::Append`; the shell syncs and says `Input::Synced`; only then come
-//! `Output::Reply` and `Output::Project`. Later commands of a batch see earlier ones. A failed sync is never reported
-//! here: the process ends, because memory is ahead of the disk.
+//! `Output::Reply`, `Output::Payments` and `Output::Project`. Later commands of a batch see earlier ones. A failed sync is
+//! never reported here: the process ends, because memory is ahead of the disk.
 
-use crate::turn::{Answer, Known, Outcome, Projection, Reading, Turn, read_answer};
+use crate::turn::{Answer, Known, Outcome, Projection, Reading, Turn, moved_by, read_answer};
 use ed25519_dalek::{Signer, SigningKey};
 use fieldkit_core::author::{Author, Context, Draft};
 use fieldkit_core::body::{Body, ReplicaAdmitted, RollbackNoticed};
@@ -14,6 +14,7 @@ use fieldkit_core::id::{Hash, OpId, PoolId, ReplicaKey, Space, StreamId, Zero};
 use fieldkit_core::ledger::Ledger;
 use fieldkit_core::op::{Account, Actor, CommandKey, Head, Key, SealedOp, Unit};
 use fieldkit_core::order::Order;
+use fieldkit_core::payment::Payment;
 use fieldkit_core::refusal::Refusal;
 use fieldkit_core::stamp::ClockQuality;
 use fieldkit_core::witness::{Sighting, Verdict, judge};
@@ -88,6 +89,8 @@ pub enum Output {
     Append(Turn),
     /// Answer a command.
     Reply(Ticket, Box<Answer>),
+    /// Payments that a turn moved, as they are after it: what a terminal is to hear is durable now.
+    Payments(Vec<Payment>),
     /// Write these rows.
     Project(Box<Projection>),
 }
@@ -100,8 +103,10 @@ struct Recent {
 }
 
 /// What leaves once a turn's ops are durable.
+#[derive(Default)]
 struct Release {
     replies: Vec<(Ticket, Box<Answer>)>,
+    payments: Vec<Payment>,
     projection: Projection,
 }
 
@@ -123,6 +128,8 @@ pub struct Engine {
     unsigned_turns: u64,
     projection: Projection,
     replies: Vec<(Ticket, Box<Answer>)>,
+    /// Orders and payments that the open turn moved.
+    moved: BTreeSet<(OpId, OpId)>,
     /// Turns given out and not yet synced, the oldest first: what each will release.
     unsynced: VecDeque<Release>,
     waiting: BTreeMap<Ticket, Waiting>,
@@ -150,6 +157,7 @@ impl Engine {
             unsigned_turns: 0,
             projection: Projection::default(),
             replies: Vec::new(),
+            moved: BTreeSet::new(),
             unsynced: VecDeque::new(),
             waiting: BTreeMap::new(),
             projected: 0,
@@ -203,6 +211,8 @@ impl Engine {
         for turn in self.order_turns.values_mut() {
             *turn = self.turns;
         }
+        // What was folded from the journal was durable before; open payments are in the ledger by name.
+        self.moved.clear();
         self.finish_projection()
     }
 
@@ -391,6 +401,7 @@ impl Engine {
             self.recent_keys.insert(key.key.clone(), recent);
             self.projection.commands.push((key.key.clone(), known));
         }
+        self.moved.extend(moved_by(op));
         let space = self.ledger.streams.get(&op.op.stream).and_then(|stream| stream.space.clone());
         let Some(event_id) = space.and_then(|space| space.event()) else {
             if let Ok(Body::EventOpened(_)) = Body::open(op.op.kind, &op.op.body) {
@@ -424,7 +435,7 @@ impl Engine {
             // Repeated answers may speak of ops that are still on their way to the disk.
             match self.unsynced.back_mut() {
                 Some(last) => last.replies.append(&mut replies),
-                None => self.release(Release { replies, projection: Projection::default() }),
+                None => self.release(Release { replies, ..Release::default() }),
             }
             return;
         }
@@ -433,7 +444,10 @@ impl Engine {
         }
         self.turns += 1;
         let projection = self.finish_projection();
-        self.unsynced.push_back(Release { replies, projection });
+        let moved = std::mem::take(&mut self.moved);
+        let now = |(order, payment): (OpId, OpId)| self.ledger.orders.get(&order)?.payment(payment).cloned();
+        let payments = moved.into_iter().filter_map(now).collect();
+        self.unsynced.push_back(Release { replies, payments, projection });
         self.turn.number = self.turns;
         let turn = std::mem::take(&mut self.turn);
         self.outputs.push_back(Output::Append(turn));
@@ -462,9 +476,12 @@ impl Engine {
         }
     }
 
-    fn release(&mut self, Release { replies, projection }: Release) {
+    fn release(&mut self, Release { replies, payments, projection }: Release) {
         for (ticket, answer) in replies {
             self.outputs.push_back(Output::Reply(ticket, answer));
+        }
+        if !payments.is_empty() {
+            self.outputs.push_back(Output::Payments(payments));
         }
         if !projection.commands.is_empty() || !projection.events.is_empty() || !projection.orders.is_empty() {
             self.outputs.push_back(Output::Project(Box::new(projection)));
@@ -500,16 +517,18 @@ impl Engine {
 fn skus(op: &SealedOp, event: &OpId, ledger: &Ledger) -> Vec<String> {
     // A sale was just folded: its lines stand in the ledger, and its body need not be read once more.
     if let Some(order) = ledger.orders.get(&op.id()) {
-        return order.placed.lines.iter().map(|line| line.sku.clone()).collect();
+        return order.sale.lines.iter().map(|line| line.sku.clone()).collect();
     }
     match Body::open(op.op.kind, &op.op.body) {
         Ok(Body::ItemDefined(body)) => vec![body.sku],
         Ok(Body::StockMoved(body)) => vec![body.sku],
         Ok(Body::OrderPlaced(body)) => body.lines.into_iter().map(|line| line.sku).collect(),
-        Ok(Body::OrderRefunded(_) | Body::RefundUndone(_)) => {
+        Ok(Body::OrderOpened(body)) => body.lines.into_iter().map(|line| line.sku).collect(),
+        Ok(Body::OrderRefunded(_) | Body::RefundUndone(_) | Body::OrderPaid(_) | Body::OrderCancelled(_)) => {
+            let shown = |account: Account| account == Account::SOLD || account == Account::STOCK;
             let touched = |sku: &&String| {
                 let unit = Unit::Pool(PoolId::of(event, sku));
-                op.op.postings.iter().any(|posting| posting.unit == unit && posting.account == Account::SOLD)
+                op.op.postings.iter().any(|posting| posting.unit == unit && shown(posting.account))
             };
             let items = ledger.events.get(event).map(|event| event.items.keys());
             items.into_iter().flatten().filter(touched).cloned().collect()

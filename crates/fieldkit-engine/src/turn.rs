@@ -55,6 +55,10 @@ pub enum Outcome {
     Drawer,
     /// An event was opened or closed.
     Event(OpId),
+    /// A device was accepted or retired.
+    Device(OpId),
+    /// A payment without order was found or cleared up.
+    Foreign(OpId),
 }
 
 /// The answer to a command.
@@ -68,6 +72,9 @@ pub struct Answer {
 
 /// The kind of a sale; a test holds it to `Body::KINDS`.
 const ORDER_PLACED: u16 = 32;
+
+/// Kinds of ops that begin or move payments; a test holds them to `Body::KINDS`.
+const PAYMENT_KINDS: std::ops::RangeInclusive<u16> = 64..=66;
 
 /// What the op that answers a command says of its outcome; the order it speaks of, where it does.
 #[derive(Clone)]
@@ -85,6 +92,16 @@ pub(crate) fn read_answer(op: &SealedOp) -> Option<Reading> {
         Body::OrderPlaced(_) => Reading::Order { order: op.id() },
         Body::OrderRefunded(body) => Reading::Order { order: body.order },
         Body::RefundUndone(body) => Reading::Order { order: body.order },
+        Body::OrderOpened(_) => Reading::Order { order: op.id() },
+        Body::OrderPaid(body) => Reading::Order { order: body.order },
+        Body::OrderCancelled(body) => Reading::Order { order: body.order },
+        Body::PaymentIntended(body) => Reading::Order { order: body.order },
+        Body::PaymentMoved(body) => Reading::Order { order: body.order },
+        Body::PaymentAttested(body) => Reading::Order { order: body.order },
+        Body::DeviceAccepted(_) => Reading::Plain(Ok(Outcome::Device(op.id()))),
+        Body::DeviceRetired(body) => Reading::Plain(Ok(Outcome::Device(body.device))),
+        Body::ForeignPaymentFound(_) => Reading::Plain(Ok(Outcome::Foreign(op.id()))),
+        Body::ForeignPaymentSettled(body) => Reading::Plain(Ok(Outcome::Foreign(body.found))),
         Body::ItemDefined(body) => Reading::Plain(Ok(Outcome::Item(body.sku))),
         Body::StockMoved(body) => Reading::Plain(Ok(Outcome::Item(body.sku))),
         Body::CatalogueImported(body) => Reading::Plain(Ok(Outcome::Imported(body))),
@@ -105,13 +122,30 @@ pub(crate) fn read_answer(op: &SealedOp) -> Option<Reading> {
     })
 }
 
+/// The order and the payment that an op moves, where it does.
+pub(crate) fn moved_by(op: &SealedOp) -> Option<(OpId, OpId)> {
+    // Few ops are about payments; the others need not be read.
+    if !PAYMENT_KINDS.contains(&op.op.kind) {
+        return None;
+    }
+    match Body::open(op.op.kind, &op.op.body).ok()? {
+        Body::PaymentIntended(body) => Some((body.order, op.id())),
+        Body::PaymentMoved(body) => Some((body.order, body.payment)),
+        Body::PaymentAttested(body) => Some((body.order, op.id())),
+        _ => None,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn the_kind_of_a_sale_is_the_one_in_the_table() {
+    fn kinds_that_are_told_by_their_number_are_those_in_the_table() {
         let found = Body::KINDS.iter().find(|(_, name)| *name == "OrderPlaced");
         assert_eq!(found.map(|(kind, _)| *kind), Some(ORDER_PLACED));
+        let of_payments = Body::KINDS.iter().filter(|(kind, _)| PAYMENT_KINDS.contains(kind));
+        let names: Vec<&str> = of_payments.map(|(_, name)| *name).collect();
+        assert_eq!(names, ["PaymentIntended", "PaymentMoved", "PaymentAttested"]);
     }
 }

@@ -50,6 +50,15 @@ pub enum Ask {
         /// The answer.
         reply: oneshot::Sender<Vec<Order>>,
     },
+    /// Payments, those of the newest orders first.
+    Payments {
+        /// At most so many.
+        limit: u32,
+        /// Before this one.
+        before: Option<String>,
+        /// Ids of payments with their orders; `None` where there is no such payment.
+        reply: oneshot::Sender<Option<Vec<(String, Order)>>>,
+    },
     /// The order that a refund belongs to.
     OrderOfRefund {
         /// The refund.
@@ -116,6 +125,10 @@ pub enum Gain {
     Drawer,
     /// An event.
     Event(OpId),
+    /// A device.
+    Device(OpId),
+    /// A payment without order.
+    Foreign(OpId),
 }
 
 /// Why a command gave nothing.
@@ -193,8 +206,8 @@ pub struct Shelf<'a> {
     pub now_ms: u64,
     /// What the crew should know.
     pub notices: &'a [Notice],
-    /// Makes the signed receipt token of an order.
-    pub receipt_token: &'a dyn Fn(&Order) -> String,
+    /// Makes the signed receipt token of an order; `None` until it is paid.
+    pub receipt_token: &'a dyn Fn(&Order) -> Option<String>,
 }
 
 /// The result of a check.

@@ -7,13 +7,14 @@ use crate::desk::{Durability, Notice, Shelf};
 use crate::wire;
 use chrono::{DateTime, Days, NaiveDate, SecondsFormat};
 use chrono_tz::Tz;
-use fieldkit_core::body::{CatalogueImported, Direction, Limit, Line, Prices, RefundKind, Seller, TaxRate, Tender};
+use fieldkit_core::body::{CatalogueImported, Direction, Limit, Line, Prices, RefundKind, Seller, TaxRate};
 use fieldkit_core::decide::space_of;
 use fieldkit_core::event::{Drawer, Event, EventState, Item};
 use fieldkit_core::id::{OpId, PoolId, ReplicaKey, StreamId};
 use fieldkit_core::lattice::Register;
+use fieldkit_core::listing::{Listed, listed};
 use fieldkit_core::money::Currency;
-use fieldkit_core::op::{Actor, Head};
+use fieldkit_core::op::{Account, Actor, Head, Unit};
 use fieldkit_core::order::{Order, Refund, line_total};
 use wire::{Money, Whole};
 
@@ -45,7 +46,10 @@ pub fn status(shelf: &Shelf<'_>) -> wire::Status {
         },
         devices: Vec::new(),
         links: Vec::new(),
-        exposure: open.map(|(_, event)| Money::new(0, event.opened.currency)),
+        exposure: open.map(|(_, event)| {
+            let currency = event.opened.currency;
+            Money::new(event.balance(Account::AT_RISK, Unit::Money(currency)), currency)
+        }),
         power: None,
         clock: wire::Clock { quality: shelf.clock_quality, now: time(shelf.now_ms, zone) },
         head: head(shelf),
@@ -149,26 +153,27 @@ fn item(event_id: OpId, event: &Event, sku: &str, item: &Item) -> wire::Item {
 pub fn order(shelf: &Shelf<'_>, order: &Order, durability: Durability) -> wire::Order {
     let event = shelf.ledger.events.get(&order.event);
     let zone = zone(event);
-    let placed = &order.placed;
-    let money = |minor| Money::new(minor, placed.currency);
-    let source = &placed.source;
+    let (sale, paid) = (&order.sale, order.paid());
+    let money = |minor| Money::new(minor, sale.currency);
+    let source = &sale.source;
+    let (mark, hash) = order.mark();
     wire::Order {
         order_id: order.order_id.text(),
-        receipt: placed.receipt,
-        series: order.order_id.stream.series(),
+        receipt: order.receipt().map(|(_, number)| number),
+        series: series(order),
         state: order.state().text(),
         placed_at: time(order.stamp.physical_ms, zone),
-        business_day: day(placed.business_day),
-        lines: placed.lines.iter().zip(1..).map(|(line, number)| order_line(order, line, number)).collect(),
-        discount: money(placed.discount),
-        discount_reason: placed.discount_reason.clone(),
-        total: money(placed.total),
-        taxes: order.taxes().into_iter().map(|sum| tax_sum(sum, placed.currency)).collect(),
-        change: money(placed.change),
+        business_day: day(paid.map_or(sale.business_day, |paid| paid.business_day)),
+        lines: sale.lines.iter().zip(1..).map(|(line, number)| order_line(order, line, number)).collect(),
+        discount: money(sale.discount),
+        discount_reason: sale.discount_reason.clone(),
+        total: money(sale.total),
+        taxes: order.taxes().into_iter().map(|sum| tax_sum(sum, sale.currency)).collect(),
+        change: money(paid.map_or(0, |paid| paid.change)),
         payments: payments(order),
-        refunds: order.refunds.iter().map(|known| refund(known, placed.currency, zone)).collect(),
+        refunds: order.refunds.iter().map(|known| refund(known, sale.currency, zone)).collect(),
         durability: durability.text(),
-        slip: format!("{}-{}", order.order_id.seq, order.hash.check4()),
+        slip: format!("{}-{}", mark.seq, hash.check4()),
         receipt_token: (shelf.receipt_token)(order),
         training: event.is_some_and(|event| event.opened.training),
         source: wire::Source {
@@ -177,7 +182,7 @@ pub fn order(shelf: &Shelf<'_>, order: &Order, durability: Durability) -> wire::
             session: source.session.clone(),
             variant: source.variant.clone(),
         },
-        cart_opened_at: placed.cart_opened_ms.map(|at| time(at, zone)),
+        cart_opened_at: sale.cart_opened_ms.map(|at| time(at, zone)),
         operator: match order.actor {
             Actor::Person(person) => Some(person.text()),
             Actor::Device(_) => None,
@@ -193,15 +198,15 @@ pub fn order(shelf: &Shelf<'_>, order: &Order, durability: Durability) -> wire::
 pub fn order_update(order: &Order) -> wire::OrderUpdate {
     wire::OrderUpdate {
         order_id: order.order_id.text(),
-        receipt: order.placed.receipt,
-        series: order.order_id.stream.series(),
+        receipt: order.receipt().map(|(_, number)| number),
+        series: series(order),
         state: order.state().text(),
-        total: Money::new(order.placed.total, order.placed.currency),
+        total: Money::new(order.sale.total, order.sale.currency),
     }
 }
 
 fn order_line(order: &Order, line: &Line, number: u32) -> wire::OrderLine {
-    let money = |minor| Money::new(minor, order.placed.currency);
+    let money = |minor| Money::new(minor, order.sale.currency);
     wire::OrderLine {
         line: number,
         sku: line.sku.clone(),
@@ -211,7 +216,7 @@ fn order_line(order: &Order, line: &Line, number: u32) -> wire::OrderLine {
         discount: money(line.discount),
         discount_reason: line.discount_reason.clone(),
         order_discount: money(line.order_discount),
-        total: money(line_total(line, order.placed.prices)),
+        total: money(line_total(line, order.sale.prices)),
         tax_rate: line.tax_rate.clone(),
         tax_ppm: line.tax_ppm,
         tax: money(line.tax),
@@ -223,31 +228,31 @@ fn tax_sum((rate, ppm, net, tax): (String, u32, i64, i64), currency: Currency) -
     wire::TaxSum { rate, ppm, net: Money::new(net, currency), tax: Money::new(tax, currency) }
 }
 
-/// Change is taken from the last tender first.
-fn payments(order: &Order) -> Vec<wire::Payment> {
-    let order_id = order.order_id.text();
-    let money = |minor| Money::new(minor, order.placed.currency);
-    let mut change_left = order.placed.change;
-    let mut payments: Vec<wire::Payment> = Vec::with_capacity(order.placed.tenders.len());
-    for (at, tender) in order.placed.tenders.iter().enumerate().rev() {
-        let Tender::Cash(cash) = tender;
-        let change = change_left.min(cash.tendered);
-        change_left -= change;
-        payments.push(wire::Payment {
-            payment_id: format!("{order_id}.{}", at + 1),
-            order_id: order_id.clone(),
-            tender: "cash",
-            state: "captured",
-            amount: money(cash.tendered - change),
-            tendered: money(cash.tendered),
-            change: money(change),
-            reference: None,
-            terminal_receipt: None,
-            trace: None,
-        });
-    }
-    payments.reverse();
-    payments
+/// The series of the receipt; until there is one, that of the kit that took the order.
+fn series(order: &Order) -> String {
+    order.receipt().map_or(order.order_id.stream, |(stream, _)| stream).series()
+}
+
+/// Payments of an order, in the order of all lists.
+pub fn payments(order: &Order) -> Vec<wire::Payment> {
+    let money = |minor| Money::new(minor, order.sale.currency);
+    let payment = |payment: Listed<'_>| wire::Payment {
+        payment_id: payment.payment_id,
+        order_id: order.order_id.text(),
+        tender: payment.tender,
+        state: payment.state,
+        amount: money(payment.amount),
+        tendered: money(payment.tendered),
+        change: money(payment.tendered.saturating_sub(payment.amount)),
+        taken: money(payment.taken),
+        reference: payment.reference,
+        terminal_id: payment.record.map(|record| record.terminal_id.clone()),
+        terminal_receipt: payment.record.map(|record| record.receipt),
+        trace: payment.record.map(|record| record.trace),
+        card: payment.record.map(|record| format!("{} {}", record.card_name, record.masked_pan).trim().to_owned()),
+        charged: payment.record.map(|record| Money::new(record.amount, record.currency)),
+    };
+    listed(order).into_iter().map(payment).collect()
 }
 
 fn refund(refund: &Refund, currency: Currency, zone: Tz) -> wire::Refund {
@@ -273,7 +278,7 @@ fn refund(refund: &Refund, currency: Currency, zone: Tz) -> wire::Refund {
 
 /// Soft pools that are below zero now.
 fn warnings(order: &Order, event: &Event) -> Vec<String> {
-    let mut skus: Vec<&str> = order.placed.lines.iter().map(|line| line.sku.as_str()).collect();
+    let mut skus: Vec<&str> = order.sale.lines.iter().map(|line| line.sku.as_str()).collect();
     skus.sort_unstable();
     skus.dedup();
     let below = |sku: &&str| {

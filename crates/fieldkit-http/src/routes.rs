@@ -8,6 +8,7 @@ mod drawer;
 mod events;
 mod items;
 mod orders;
+mod payments;
 mod updates;
 
 use crate::desk::Desk;
@@ -97,6 +98,7 @@ fn api() -> OpenApiRouter<Shop> {
         .routes(routes!(orders::refund))
         .routes(routes!(orders::void))
         .routes(routes!(orders::undo))
+        .routes(routes!(payments::list))
         .routes(routes!(drawer::show))
         .routes(routes!(drawer::open))
         .routes(routes!(drawer::count))

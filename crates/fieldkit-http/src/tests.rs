@@ -243,6 +243,19 @@ impl Loop {
                 let orders = self.engine.ledger().orders.values().rev().filter(older).take(limit as usize);
                 let _ = reply.send(orders.map(|order| Order::clone(order)).collect());
             }
+            Ask::Payments { limit, before, reply } => {
+                let orders = self.engine.ledger().orders.values().rev();
+                let ids = |order: &Arc<Order>| {
+                    let listed = fieldkit_core::listing::listed(order).into_iter().rev();
+                    listed.map(|payment| (payment.payment_id, Order::clone(order))).collect::<Vec<_>>()
+                };
+                let all: Vec<(String, Order)> = orders.flat_map(ids).collect();
+                let from = match before {
+                    None => Some(0),
+                    Some(before) => all.iter().position(|(id, _)| *id == before).map(|at| at + 1),
+                };
+                let _ = reply.send(from.map(|from| all.into_iter().skip(from).take(limit as usize).collect()));
+            }
             Ask::OrderOfRefund { refund, reply } => {
                 let mut orders = self.engine.ledger().orders.values();
                 let found = orders.find(|order| order.refunds.iter().any(|known| known.refund_id == refund));
@@ -278,6 +291,7 @@ impl Loop {
                 }
                 Output::Append(_) => self.engine.handle(Input::Synced),
                 Output::Reply(_, answer) => answered = Some(*answer),
+                Output::Payments(_) => {}
                 Output::Project(projection) => {
                     let stock = projection.items.into_iter().map(|(event, sku)| Update::Stock { event, sku });
                     let orders = projection.orders.into_iter().map(Update::Order);
@@ -310,7 +324,7 @@ impl Loop {
             clock_quality: "system",
             now_ms: NOON_MS,
             notices: &[],
-            receipt_token: &|order| format!("TOKEN {}", order.placed.receipt),
+            receipt_token: &|order| order.receipt().map(|(_, number)| format!("TOKEN {number}")),
         }
     }
 
@@ -321,8 +335,9 @@ impl Loop {
             OrderSelector::Receipt { series, number } => {
                 let own = self.engine.newest_stream().series();
                 let series = series.as_ref().unwrap_or(&own);
-                let named =
-                    |order: &&Arc<Order>| order.placed.receipt == *number && order.order_id.stream.series() == *series;
+                let named = |order: &&Arc<Order>| {
+                    order.receipt().is_some_and(|(stream, found)| (stream.series(), found) == (series.clone(), *number))
+                };
                 orders.values().find(named).map(|order| Order::clone(order))
             }
         }
@@ -336,6 +351,8 @@ fn given(answer: Answer) -> Given {
         Ok(Outcome::Imported(done)) => Ok(Gain::Imported(done)),
         Ok(Outcome::Drawer) => Ok(Gain::Drawer),
         Ok(Outcome::Event(id)) => Ok(Gain::Event(id)),
+        Ok(Outcome::Device(id)) => Ok(Gain::Device(id)),
+        Ok(Outcome::Foreign(id)) => Ok(Gain::Foreign(id)),
         Err(refusal) => Err(Failure::Refused(refusal)),
     };
     Given { result, repeated: answer.repeated, durability: Durability::OnThisKit }

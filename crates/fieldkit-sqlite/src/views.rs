@@ -10,10 +10,11 @@ use crate::place;
 use crate::sqlite::{self, Durability, Sharing};
 use crate::state::remove;
 use chrono::{DateTime, NaiveDate, SecondsFormat};
-use fieldkit_core::body::{Fiscal, Tender};
+use fieldkit_core::body::Fiscal;
 use fieldkit_core::event::{Event, EventState};
 use fieldkit_core::id::{Hash, OpId, PoolId, StreamId};
 use fieldkit_core::ledger::Anomaly;
+use fieldkit_core::listing::listed;
 use fieldkit_core::op::Actor;
 use fieldkit_core::order::{Order, line_total};
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
@@ -329,6 +330,37 @@ impl ViewsReader {
         self.one_id("SELECT order_id FROM refunds WHERE refund_id = ?1", params![refund.text()])
     }
 
+    /// Payments before one (or all), those of the newest orders first, as their orders and their own ids; `None` where
+    /// there is no payment to begin before.
+    pub fn payments(&self, limit: u32, before: Option<&str>) -> Result<Option<Vec<(OpId, String)>>, StoreError> {
+        let place = "SELECT row, position FROM payments JOIN orders USING (order_id) WHERE payment_id = ?1";
+        let begin = match before {
+            None => Some((i64::MAX, 0)),
+            Some(before) => self
+                .connection
+                .prepare_cached(place)
+                .and_then(|mut select| select.query_row([before], |row| Ok((row.get(0)?, row.get(1)?))).optional())
+                .map_err(StoreError::sqlite("read", &self.path))?,
+        };
+        let Some((row, position)) = begin else { return Ok(None) };
+        let listed = self
+            .connection
+            .prepare_cached(
+                "SELECT order_id, payment_id FROM orders JOIN payments USING (order_id)
+                 WHERE row <= ?1 AND (row < ?1 OR position < ?2) ORDER BY row DESC, position DESC LIMIT ?3",
+            )
+            .and_then(|mut select| {
+                let rows = select.query_map(params![row, position, limit], |row| Ok((row.get(0)?, row.get(1)?)))?;
+                rows.collect::<rusqlite::Result<Vec<(String, String)>>>()
+            })
+            .map_err(StoreError::sqlite("read", &self.path))?;
+        let parse = |(order, payment): (String, String)| {
+            let damaged = || StoreError::damaged(&self.path, format!("{order} is no order's id"));
+            OpId::from_text(&order).map(|id| (id, payment)).ok_or_else(damaged)
+        };
+        listed.into_iter().map(parse).collect::<Result<_, _>>().map(Some)
+    }
+
     /// The row of an order in the list.
     pub fn row_of(&self, order: &OpId) -> Result<Option<u64>, StoreError> {
         self.connection
@@ -349,52 +381,81 @@ impl ViewsReader {
 }
 
 fn put_order(transaction: &Transaction<'_>, row: &OrderRow<'_>) -> rusqlite::Result<()> {
-    let (order, placed) = (row.order, &row.order.placed);
-    let id = order.order_id.text();
-    let tax = placed.lines.iter().fold(0i64, |sum, line| sum.saturating_add(line.tax));
+    let (order, sale, paid) = (row.order, &row.order.sale, row.order.paid());
+    let (id, receipt) = (order.order_id.text(), order.receipt());
+    let tax = sale.lines.iter().fold(0i64, |sum, line| sum.saturating_add(line.tax));
     let refunded = order.standing_refunds().fold(0i64, |sum, refund| sum.saturating_add(refund.body.amount));
     transaction
         .prepare_cached(
             "INSERT INTO orders VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17,
              ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25) ON CONFLICT (order_id) DO UPDATE SET
-             row = min(row, excluded.row), state = excluded.state, refunded_minor = excluded.refunded_minor",
+             row = min(row, excluded.row), state = excluded.state, refunded_minor = excluded.refunded_minor,
+             series = excluded.series, receipt = excluded.receipt, change_minor = excluded.change_minor,
+             fiscal = excluded.fiscal, business_day = excluded.business_day, paid_at = excluded.paid_at",
         )?
         .execute(params![
             id,
             row.row,
             order.event.text(),
-            order.order_id.stream.series(),
-            int(placed.receipt),
+            receipt.map(|(stream, _)| stream.series()),
+            receipt.map(|(_, number)| int(number)),
             order.state().text(),
-            placed.currency.code(),
-            placed.prices.text(),
-            placed.total,
-            placed.discount,
-            placed.discount_reason,
+            sale.currency.code(),
+            sale.prices.text(),
+            sale.total,
+            sale.discount,
+            sale.discount_reason,
             tax,
-            placed.change,
+            paid.map_or(0, |paid| paid.change),
             refunded,
             actor_text(&order.actor),
-            placed.source.till,
-            placed.source.campaign,
-            placed.source.session,
-            placed.source.variant,
-            fiscal_text(&placed.fiscal),
-            day_text(placed.business_day),
-            placed.cart_opened_ms.map(time_text),
-            time_text(placed.paid_ms),
+            sale.source.till,
+            sale.source.campaign,
+            sale.source.session,
+            sale.source.variant,
+            paid.map(|paid| fiscal_text(&paid.fiscal)),
+            day_text(paid.map_or(sale.business_day, |paid| paid.business_day)),
+            sale.cart_opened_ms.map(time_text),
+            paid.map(|paid| time_text(paid.paid_ms)),
             time_text(order.stamp.physical_ms),
             order.stamp.quality.text(),
         ])?;
     put_lines(transaction, &id, order)?;
-    let mut put = transaction.prepare_cached("INSERT OR REPLACE INTO payments VALUES (?1, ?2, ?3, ?4, ?5)")?;
-    for (at, tender) in placed.tenders.iter().enumerate() {
-        let (name, tendered) = match tender {
-            Tender::Cash(cash) => ("cash", cash.tendered),
-        };
-        put.execute(params![id, at as i64 + 1, name, placed.currency.code(), tendered])?;
-    }
+    put_payments(transaction, &id, order)?;
     put_refunds(transaction, &id, order)
+}
+
+fn put_payments(transaction: &Transaction<'_>, id: &str, order: &Order) -> rusqlite::Result<()> {
+    // Which cash counts is known once an open order is paid, and may change where two kits paid it.
+    if order.paid().is_none_or(|paid| paid.by.is_some()) {
+        transaction.prepare_cached("DELETE FROM payments WHERE order_id = ?1")?.execute([id])?;
+    }
+    let mut put = transaction.prepare_cached(
+        "INSERT OR REPLACE INTO payments
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)",
+    )?;
+    for (position, payment) in (1u32..).zip(listed(order)) {
+        let record = payment.record;
+        put.execute(params![
+            payment.payment_id,
+            id,
+            position,
+            payment.tender,
+            payment.state,
+            order.sale.currency.code(),
+            payment.amount,
+            payment.tendered,
+            payment.taken,
+            payment.reference,
+            record.map(|record| &record.terminal_id),
+            record.map(|record| record.receipt),
+            record.map(|record| record.trace),
+            record.map(|record| format!("{} {}", record.card_name, record.masked_pan).trim().to_owned()),
+            record.map(|record| record.amount),
+            record.map(|record| record.currency.code().to_owned()),
+        ])?;
+    }
+    Ok(())
 }
 
 fn put_lines(transaction: &Transaction<'_>, id: &str, order: &Order) -> rusqlite::Result<()> {
@@ -402,7 +463,7 @@ fn put_lines(transaction: &Transaction<'_>, id: &str, order: &Order) -> rusqlite
         "INSERT OR REPLACE INTO lines
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)",
     )?;
-    for (number, line) in (1u32..).zip(&order.placed.lines) {
+    for (number, line) in (1u32..).zip(&order.sale.lines) {
         put.execute(params![
             id,
             number,
@@ -411,12 +472,12 @@ fn put_lines(transaction: &Transaction<'_>, id: &str, order: &Order) -> rusqlite
             line.owner,
             line.quantity,
             int(order.refunded_quantity(number)),
-            order.placed.currency.code(),
+            order.sale.currency.code(),
             line.unit_price,
             line.discount,
             line.discount_reason,
             line.order_discount,
-            line_total(line, order.placed.prices),
+            line_total(line, order.sale.prices),
             line.tax_rate,
             line.tax_ppm,
             line.tax,
@@ -426,7 +487,7 @@ fn put_lines(transaction: &Transaction<'_>, id: &str, order: &Order) -> rusqlite
 }
 
 fn put_refunds(transaction: &Transaction<'_>, id: &str, order: &Order) -> rusqlite::Result<()> {
-    let currency = order.placed.currency.code();
+    let currency = order.sale.currency.code();
     let mut put = transaction.prepare_cached(
         "INSERT OR REPLACE INTO refunds VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
     )?;
@@ -561,6 +622,7 @@ mod tests {
     use super::*;
     use crate::testing::order;
     use fieldkit_core::ledger::AnomalyKind;
+    use fieldkit_core::order::By;
     use rusqlite::types::Value;
 
     fn id(seq: u64) -> OpId {
@@ -659,6 +721,49 @@ mod tests {
         assert_eq!(reader.orders(2, None).unwrap(), [(500, id(50)), (400, id(40))]);
         assert_eq!(reader.orders(2, Some(400)).unwrap(), [(300, id(30)), (200, id(20))]);
         assert_eq!(reader.orders(9, Some(100)).unwrap(), []);
+    }
+
+    #[test]
+    fn payments_page_within_and_across_orders() {
+        let home = tempfile::tempdir().unwrap();
+        let mut writer = ViewsWriter::open(home.path(), &mut |_| Ok(None)).unwrap();
+        let mut orders: Vec<Order> = (1..=3).map(|seq| order(id(seq * 10), 1)).collect();
+        // The second order was paid with two notes that were counted one by one.
+        let tenders = &mut orders[1].paid[0].tenders;
+        tenders.push(tenders[0].clone());
+        let rows: Vec<_> = (1..).zip(&orders).map(|(row, order)| OrderRow { row: row * 100, order }).collect();
+        put(&mut writer, 300, &rows);
+        let reader = ViewsReader::open(home.path()).unwrap();
+        let name = |seq: u64, cash: u32| (id(seq), format!("{}.{cash}", id(seq).text()));
+        let all = [name(30, 1), name(20, 2), name(20, 1), name(10, 1)];
+        assert_eq!(reader.payments(9, None).unwrap().unwrap(), all);
+        assert_eq!(reader.payments(2, None).unwrap().unwrap(), all[..2]);
+        assert_eq!(reader.payments(2, Some(&all[1].1)).unwrap().unwrap(), all[2..]);
+        assert_eq!(reader.payments(2, Some(&all[3].1)).unwrap().unwrap(), []);
+        assert_eq!(reader.payments(2, Some("nothing")).unwrap(), None);
+    }
+
+    #[test]
+    fn an_order_that_is_paid_later_has_its_rows_then() {
+        let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let mut paid = order(id(10), 1);
+        paid.refunds.clear();
+        let stamp = paid.stamp;
+        let actor = paid.actor;
+        paid.paid[0].by = Some(By { lamport: 9, op: id(11), hash: Hash([7; 32]), actor, stamp });
+        let waiting = Order { paid: vec![], ..paid.clone() };
+        let mut slowly = ViewsWriter::open(one.path(), &mut |_| Ok(None)).unwrap();
+        put(&mut slowly, 1, &[OrderRow { row: 1, order: &waiting }]);
+        let state = |writer: &ViewsWriter| {
+            let sql = "SELECT state, receipt, (SELECT count(*) FROM payments) FROM orders";
+            writer.connection.query_row(sql, [], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?))).unwrap()
+        };
+        assert_eq!(state(&slowly), ("awaiting_payment".to_owned(), None::<u64>, 0));
+        put(&mut slowly, 2, &[OrderRow { row: 2, order: &paid }]);
+        assert_eq!(state(&slowly), ("paid".to_owned(), Some(10), 1));
+        let mut at_once = ViewsWriter::open(two.path(), &mut |_| Ok(None)).unwrap();
+        put(&mut at_once, 2, &[OrderRow { row: 1, order: &paid }]);
+        assert_eq!(dump(&slowly.connection), dump(&at_once.connection));
     }
 
     #[test]

@@ -69,12 +69,15 @@ pub enum Command {
     Stock(Stock),
     /// Sell
     #[command(
-        after_help = "Examples:\n  fieldkit sell --line MUG=2 --tender cash=20.00\n  fieldkit sell --line MUG=1 --line TEE-M=1 --discount 10% --discount-reason friend --tender cash=40"
+        after_help = "Examples:\n  fieldkit sell --line MUG=2 --tender cash=20.00\n  fieldkit sell --line MUG=1 --tender card-external=12.50:TAAA4X9KQ2\n  fieldkit sell --line MUG=1 --line TEE-M=1 --discount 10% --discount-reason friend --tender cash=40"
     )]
     Sell(Sell),
     /// List orders, or show one
     #[command(after_help = "Examples:\n  fieldkit orders\n  fieldkit orders 17")]
     Orders(Orders),
+    /// List payments: cash, cards, readers of your own
+    #[command(after_help = "Example:\n  fieldkit payments --limit 20")]
+    Payments(Payments),
     /// Give goods and money back, void an order, or undo either
     #[command(
         after_help = "Examples:\n  fieldkit refund --order 17 --reason \"wrong size\"\n  fieldkit refund --order 17 --line 1=1 --reason damaged --no-restock\n  fieldkit refund --order 17 --void --reason mistyped\n  fieldkit refund --undo REFUND_ID"
@@ -318,7 +321,10 @@ pub struct Sell {
     /// Why there is a discount
     #[arg(long, default_value = "")]
     pub discount_reason: String,
-    /// What the buyer gives: cash=AMOUNT
+    /// What the buyer gives: cash=AMOUNT, card, card=AMOUNT, or card-external=AMOUNT:REFERENCE
+    ///
+    /// card charges a terminal of this kit, for what is left to pay where no amount is given. card-external is a reader of
+    /// your own beside the till: charge it there, then give its reference or the card's last four digits.
     #[arg(long = "tender", value_name = "KIND=AMOUNT", required = true)]
     pub tenders: Vec<String>,
     /// Place of sale
@@ -342,6 +348,14 @@ pub struct Orders {
     pub limit: u32,
 }
 
+/// `payments`
+#[derive(Debug, Args)]
+pub struct Payments {
+    /// At most so many
+    #[arg(long, default_value_t = 100_000)]
+    pub limit: u32,
+}
+
 /// `refund`
 #[derive(Debug, Args)]
 pub struct Refund {
@@ -357,11 +371,14 @@ pub struct Refund {
     /// Do not put the units back on sale
     #[arg(long)]
     pub no_restock: bool,
+    /// Give cash back for an order that was paid by card
+    #[arg(long)]
+    pub cash: bool,
     /// Void the whole order instead
-    #[arg(long, conflicts_with = "lines")]
+    #[arg(long, conflicts_with_all = ["lines", "cash"])]
     pub void: bool,
     /// Undo this refund or void
-    #[arg(long, value_name = "REFUND", conflicts_with_all = ["order", "lines", "void"])]
+    #[arg(long, value_name = "REFUND", conflicts_with_all = ["order", "lines", "void", "cash"])]
     pub undo: Option<String>,
     /// Its key
     #[command(flatten)]

@@ -236,7 +236,7 @@ impl Shop {
                 next_step: "Free space on this disk; the till goes on by itself.".to_owned(),
             });
         }
-        let cash_sale = matches!(command, Command::PlaceOrder(_));
+        let cash_sale = matches!(command, Command::PlaceOrder(request) if request.is_cash());
         if self.standing.safe_mode && !cash_sale {
             return Some(Failure::Unable {
                 code: "safe_mode",
@@ -289,6 +289,8 @@ impl Shop {
                         let _ = reply.send(Given { result, repeated: answer.repeated, durability });
                     }
                 }
+                // No terminal is attached to this program yet, so no payment begins; what drives one starts here.
+                Output::Payments(_) => {}
                 Output::Project(projection) => self.project(*projection),
             }
         }
@@ -401,6 +403,13 @@ impl Shop {
                     // The asker may be gone.
                     Ok(orders) => drop(reply.send(orders)),
                     Err(error) => tracing::error!("the orders cannot be listed: {error}"),
+                }
+            }),
+            Ask::Payments { limit, before, reply } => self.ask_past(move |past| {
+                match list_payments(past, limit, before.as_deref()) {
+                    // The asker may be gone.
+                    Ok(payments) => drop(reply.send(payments)),
+                    Err(error) => tracing::error!("the payments cannot be listed: {error}"),
                 }
             }),
             Ask::OrderOfRefund { refund, reply } => {
@@ -535,6 +544,7 @@ impl Shop {
                 // Whether it is open is part of the status.
                 self.publish(Update::Status);
             }
+            Gain::Device(_) | Gain::Foreign(_) => self.publish(Update::Status),
             Gain::Event(event) => {
                 self.standing.choose(self.engine.ledger(), *event, &self.data);
                 self.publish(Update::Status);
@@ -665,6 +675,20 @@ fn list_orders(past: &mut Past, limit: u32, before: Option<OpId>) -> Result<Vec<
     Ok(orders)
 }
 
+/// Payments with their orders; `None` where there is no payment to begin before.
+fn list_payments(
+    past: &mut Past,
+    limit: u32,
+    before: Option<&str>,
+) -> Result<Option<Vec<(String, Order)>>, StoreError> {
+    let Some(found) = past.views.payments(limit, before)? else { return Ok(None) };
+    let mut payments = Vec::new();
+    for (order, id) in found {
+        payments.extend(past.state.order(&order)?.map(|order| (id, order)));
+    }
+    Ok(Some(payments))
+}
+
 fn gain(outcome: Outcome) -> Gain {
     match outcome {
         Outcome::Order(order) => Gain::Order(order),
@@ -672,6 +696,8 @@ fn gain(outcome: Outcome) -> Gain {
         Outcome::Imported(body) => Gain::Imported(body),
         Outcome::Drawer => Gain::Drawer,
         Outcome::Event(event) => Gain::Event(event),
+        Outcome::Device(device) => Gain::Device(device),
+        Outcome::Foreign(found) => Gain::Foreign(found),
     }
 }
 
@@ -679,7 +705,7 @@ fn gain(outcome: Outcome) -> Gain {
 fn order_of(op: &SealedOp) -> Option<OpId> {
     use fieldkit_core::body::Body;
     match Body::open(op.op.kind, &op.op.body).ok()? {
-        Body::OrderPlaced(_) => Some(op.id()),
+        Body::OrderPlaced(_) | Body::OrderOpened(_) => Some(op.id()),
         _ => fieldkit_core::ledger::Ledger::wants(op),
     }
 }

@@ -117,6 +117,7 @@ pub(super) fn close(ledger: &Ledger, place: &Place) -> Result<Vec<Draft>, Refusa
     if super::drawer::is_open(known, place, &space) {
         return Err(Refusal::DrawerUncounted(known.opened.name.clone()));
     }
+    super::settle::finished(known)?;
     Ok(vec![Draft::new(Space::ORGANISATION, Body::EventClosed(EventClosed { event })).answering()])
 }
 

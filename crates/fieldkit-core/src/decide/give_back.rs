@@ -1,40 +1,80 @@
 //! Refunds, voids, and undoing them.
+//!
+//! Promises: a refund gives cash, and for an order paid by card only where that is asked for; a void gives each tender
+//! back by its own means, and is an entry once the last card is paid back.
+//! Absent on purpose: talk with terminals (`report` hears of it).
 
-use super::{Place, next_receipt, text};
+use super::settle::{self, answer_last};
+use super::{Place, next_receipt, sum, text};
 use crate::author::{Context, Draft};
-use crate::body::{Body, Limit, Line, OrderRefunded, RefundKind, RefundLine, RefundUndone};
+use crate::body::{Body, Limit, Line, OrderRefunded, PaymentStep, RefundKind, RefundLine, RefundUndone};
 use crate::event::{Event, Item};
 use crate::id::{OpId, PoolId};
 use crate::ledger::Ledger;
-use crate::money::{self, MoneyError};
+use crate::money::{self, Money, MoneyError};
 use crate::op::{Account, Posting, Unit};
-use crate::order::Order;
-use crate::refusal::Refusal;
+use crate::order::{Order, Paid};
+use crate::payment::Payment;
+use crate::refusal::{PaymentRefusal, Refusal};
 use std::collections::BTreeMap;
+
+/// Units asked back, and how.
+pub(super) struct Back<'a> {
+    /// Lines and quantities, `None` for all that is left.
+    pub lines: Option<&'a [(u32, u32)]>,
+    /// Why.
+    pub reason: &'a str,
+    /// Whether the units may be sold again.
+    pub restock: bool,
+    /// Whether cash is asked for, where the order was paid by card.
+    pub in_cash: bool,
+}
 
 /// Gives goods and money back, also after the event is closed.
 pub(super) fn refund(
     ledger: &Ledger,
     order_id: OpId,
-    lines: Option<&[(u32, u32)]>,
-    reason: &str,
-    restock: bool,
+    asked: &Back<'_>,
     place: &Place,
     context: &Context,
 ) -> Result<Vec<Draft>, Refusal> {
-    let order = known(ledger, order_id)?;
-    let reason = text("the reason", reason, 1, 80)?;
-    let parts = match lines {
+    let (order, paid) = known(ledger, order_id)?;
+    let reason = text("the reason", asked.reason, 1, 80)?;
+    let lines = match asked.lines {
         Some(asked) => asked_parts(order, asked)?,
         None => all_parts(order)?,
     };
-    if parts.is_empty() {
+    if lines.is_empty() {
         return Err(Refusal::NothingLeft);
     }
-    write(ledger, order, parts, RefundKind::Refund, reason, restock, place, context)
+    in_cash(order, paid, &lines, asked.in_cash)?;
+    let entry = Entry { lines, kind: RefundKind::Refund, reason, restock: asked.restock, by_card: 0 };
+    Ok(vec![write(ledger, order, entry, place, context)?])
 }
 
-/// Undoes a whole order on its own business day.
+/// Refuses cash for a card where nobody asked for it, and more than did not go back to cards already.
+fn in_cash(order: &Order, paid: &Paid, lines: &[RefundLine], asked: bool) -> Result<(), Refusal> {
+    let by_card = sum(paid.payments().map(|card| card.amount))?;
+    if by_card == 0 {
+        return Ok(());
+    }
+    settle::free(order)?;
+    let money = |minor| Money::new(minor, order.sale.currency);
+    if !asked {
+        return Err(PaymentRefusal::CardRefund(money(by_card)).into());
+    }
+    let gone = |id: OpId| order.payment(id).is_some_and(|payment| payment.collected() == 0);
+    let gone = sum(paid.payments().filter(|card| gone(card.payment)).map(|card| card.amount))?;
+    let given = sum(order.standing_refunds().map(|refund| refund.body.amount))?;
+    let wanted = sum(lines.iter().map(|part| part.amount))?;
+    let left = order.sale.total.saturating_sub(gone).saturating_sub(given);
+    if gone > 0 && wanted > left {
+        return Err(PaymentRefusal::RefundAmount { left: money(left), wanted: money(wanted) }.into());
+    }
+    Ok(())
+}
+
+/// Undoes a whole order on its own business day. Cards are paid back first: the entry comes with the last of them.
 pub(super) fn void(
     ledger: &Ledger,
     order_id: OpId,
@@ -42,15 +82,85 @@ pub(super) fn void(
     place: &Place,
     context: &Context,
 ) -> Result<Vec<Draft>, Refusal> {
-    let order = known(ledger, order_id)?;
+    let (order, paid) = known(ledger, order_id)?;
     let reason = text("the reason", reason, 1, 80)?;
     let event = ledger.events.get(&order.event).ok_or(Refusal::NoEvent)?;
-    let same_day = super::business_day(event, context.wall_ms) == order.placed.business_day;
+    let same_day = super::business_day(event, context.wall_ms) == paid.business_day;
     if !same_day || order.standing_refunds().next().is_some() {
         return Err(Refusal::VoidTooLate);
     }
-    let parts = all_parts(order)?;
-    write(ledger, order, parts, RefundKind::Void, reason, true, place, context)
+    settle::free(order)?;
+    let place = place.of(order);
+    let (_, space, _) = place.any_event(ledger)?;
+    let mut drafts = Vec::new();
+    for card in paid.payments() {
+        let (_, payment) = settle::known(ledger, order_id, card.payment)?;
+        match order.booked(payment) {
+            Some(Account::CARD | Account::AT_RISK) => {
+                settle::own(ledger, payment, &place)?;
+                settle::terminal_free(ledger, payment)?;
+                let step = PaymentStep::ReversalIntended(reason.clone());
+                drafts.push(settle::moved(&space, order_id, payment, step, Vec::new()));
+            }
+            Some(Account::LOST) => {
+                let state = payment.state().text();
+                return Err(PaymentRefusal::State { state, what: "its money never came, so none can go back" }.into());
+            }
+            _ => {}
+        }
+    }
+    if drafts.is_empty() {
+        drafts = voided(ledger, order, paid, reason, &place, context)?;
+    }
+    answer_last(&mut drafts);
+    Ok(drafts)
+}
+
+/// The void of an order whose card was just paid back, unless another card of it is still to be.
+pub(super) fn undone(
+    ledger: &Ledger,
+    order: &Order,
+    payment: &Payment,
+    place: &Place,
+    context: &Context,
+) -> Result<Vec<Draft>, Refusal> {
+    let Some(paid) = order.paid() else { return Ok(Vec::new()) };
+    let booked = |id: OpId| order.payment(id).and_then(|payment| payment.standing().booked);
+    let at_terminal =
+        |card: &crate::body::CardTender| matches!(booked(card.payment), Some(Account::CARD | Account::AT_RISK));
+    let void_stands = order.standing_refunds().any(|refund| refund.body.kind == RefundKind::Void);
+    if !order.is_paid_by(payment.payment_id)
+        || booked(payment.payment_id).is_some()
+        || void_stands
+        || paid.payments().any(at_terminal)
+    {
+        return Ok(Vec::new());
+    }
+    let reason = payment.reversal_reason().unwrap_or_default().to_owned();
+    voided(ledger, order, paid, reason, place, context)
+}
+
+/// The entry of a void, after what the crew pays back by hand.
+fn voided(
+    ledger: &Ledger,
+    order: &Order,
+    paid: &Paid,
+    reason: String,
+    place: &Place,
+    context: &Context,
+) -> Result<Vec<Draft>, Refusal> {
+    let (_, space, _) = place.any_event(ledger)?;
+    let mut drafts = Vec::new();
+    let by_hand = order.payments.iter().filter(|payment| payment.standing().booked == Some(Account::ATTESTED));
+    for payment in by_hand.filter(|payment| order.is_paid_by(payment.payment_id)) {
+        drafts.extend(settle::paid_back_by_hand(&space, order.order_id, payment, &reason));
+    }
+    let by_card = sum(paid.payments().map(|card| card.amount))?;
+    // The whole of it, whatever another kit gave back meanwhile: the cards were paid back whole.
+    let lines = all_parts(&Order { refunds: Vec::new(), ..order.clone() })?;
+    let entry = Entry { lines, kind: RefundKind::Void, reason, restock: true, by_card };
+    drafts.push(write(ledger, order, entry, place, context)?);
+    Ok(drafts)
 }
 
 /// Undoes a refund or void: money and units go back to where they were.
@@ -61,13 +171,16 @@ pub(super) fn undo(
     place: &Place,
     context: &Context,
 ) -> Result<Vec<Draft>, Refusal> {
-    let order = known(ledger, order_id)?;
+    let (order, paid) = known(ledger, order_id)?;
     let refund = order.refunds.iter().find(|refund| refund.refund_id == refund_id);
     let refund = refund.ok_or_else(|| Refusal::UnknownRefund(refund_id.text()))?;
     if refund.undone.is_some() {
         return Err(Refusal::UndoneBefore);
     }
-    let place = Place { replica: place.replica, event: Some(order.event) };
+    if refund.body.kind == RefundKind::Void && paid.payments().next().is_some() {
+        return Err(PaymentRefusal::UndoCard.into());
+    }
+    let place = place.of(order);
     let (_, space, event) = place.any_event(ledger)?;
     let body = RefundUndone {
         order: order_id,
@@ -85,8 +198,12 @@ pub(super) fn undo(
     Ok(vec![Draft::new(space, Body::RefundUndone(body)).moving(postings).answering()])
 }
 
-fn known(ledger: &Ledger, order: OpId) -> Result<&Order, Refusal> {
-    ledger.orders.get(&order).map(AsRef::as_ref).ok_or_else(|| Refusal::UnknownOrder(order.text()))
+/// The order, which must be paid, and how it was.
+fn known(ledger: &Ledger, order: OpId) -> Result<(&Order, &Paid), Refusal> {
+    let order = ledger.orders.get(&order).map(AsRef::as_ref).ok_or_else(|| Refusal::UnknownOrder(order.text()))?;
+    let paid = order.paid().ok_or_else(|| PaymentRefusal::OrderNotPaid(order.state().text()))?;
+    settle::sane(order)?;
+    Ok((order, paid))
 }
 
 fn asked_parts(order: &Order, asked: &[(u32, u32)]) -> Result<Vec<RefundLine>, Refusal> {
@@ -105,7 +222,7 @@ fn asked_parts(order: &Order, asked: &[(u32, u32)]) -> Result<Vec<RefundLine>, R
 
 fn all_parts(order: &Order) -> Result<Vec<RefundLine>, Refusal> {
     let mut parts = Vec::new();
-    for (at, sold) in order.placed.lines.iter().enumerate() {
+    for (at, sold) in order.sale.lines.iter().enumerate() {
         let line = at as u32 + 1;
         let left = u64::from(sold.quantity).saturating_sub(order.refunded_quantity(line));
         if let Some(quantity) = u32::try_from(left).ok().filter(|left| *left > 0) {
@@ -115,35 +232,34 @@ fn all_parts(order: &Order) -> Result<Vec<RefundLine>, Refusal> {
     Ok(parts)
 }
 
-#[expect(clippy::too_many_arguments, reason = "the parts of one entry, each of another kind")]
-fn write(
-    ledger: &Ledger,
-    order: &Order,
+/// An entry to be: what comes back, how, and how much of its money went back to cards.
+struct Entry {
     lines: Vec<RefundLine>,
     kind: RefundKind,
     reason: String,
     restock: bool,
-    place: &Place,
-    context: &Context,
-) -> Result<Vec<Draft>, Refusal> {
-    let place = Place { replica: place.replica, event: Some(order.event) };
+    by_card: i64,
+}
+
+fn write(ledger: &Ledger, order: &Order, entry: Entry, place: &Place, context: &Context) -> Result<Draft, Refusal> {
+    let place = place.of(order);
     let (_, space, event) = place.any_event(ledger)?;
-    let mut amount = 0;
-    for line in &lines {
-        amount = money::add(amount, line.amount).map_err(|_| Refusal::Overflow)?;
+    let amount = sum(entry.lines.iter().map(|line| line.amount))?;
+    let mut postings = postings(order, &entry.lines, entry.restock).map_err(|_| Refusal::Overflow)?;
+    if entry.by_card != 0 {
+        postings = settle::without_cash(postings, -entry.by_card, order.sale.currency);
     }
-    let postings = postings(order, &lines, restock).map_err(|_| Refusal::Overflow)?;
     let body = OrderRefunded {
         order: order.order_id,
-        kind,
+        kind: entry.kind,
         receipt: next_receipt(ledger, &place, &space),
-        lines,
+        lines: entry.lines,
         amount,
-        reason,
-        restock,
+        reason: entry.reason,
+        restock: entry.restock,
         business_day: super::business_day(event, context.wall_ms),
     };
-    Ok(vec![Draft::new(space, Body::OrderRefunded(body)).moving(postings).answering()])
+    Ok(Draft::new(space, Body::OrderRefunded(body)).moving(postings).answering())
 }
 
 /// Limited goods that came back may have been sold since; then the refund stands.
@@ -165,11 +281,11 @@ fn still_here(event: &Event, order: &Order, parts: &[RefundLine]) -> Result<(), 
 
 /// Line `number` of an order, counted from 1.
 fn line(order: &Order, number: u32) -> Option<&Line> {
-    order.placed.lines.get((number as usize).checked_sub(1)?)
+    order.sale.lines.get((number as usize).checked_sub(1)?)
 }
 
 fn postings(order: &Order, parts: &[RefundLine], restock: bool) -> Result<Vec<Posting>, MoneyError> {
-    let unit = Unit::Money(order.placed.currency);
+    let unit = Unit::Money(order.sale.currency);
     let mut amount = 0;
     let mut tax = 0;
     for part in parts {

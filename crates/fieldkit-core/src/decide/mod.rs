@@ -8,18 +8,25 @@ mod catalogue;
 mod drawer;
 mod event;
 mod give_back;
+mod report;
 mod sale;
+mod settle;
 
 pub use catalogue::{ImportRow, NewItem, StockChange};
 pub use event::{Founding, NewEvent, business_day};
 pub use sale::{LineRequest, OrderRequest, TenderRequest};
 
 use crate::author::{Context, Draft};
-use crate::body::{Body, CommandRefused, Direction, Edit, Role, StockReason};
+use crate::body::{
+    Body, Charged, CommandRefused, DeviceAccepted, Direction, Edit, PaymentStep, Role, StockReason, TerminalRecord,
+};
+use crate::card_number;
 use crate::event::{Event, EventState};
-use crate::id::{OpId, ReplicaKey, Space};
+use crate::id::{OpId, ReplicaKey, Space, StreamId};
 use crate::ledger::Ledger;
-use crate::refusal::Refusal;
+use crate::op::Actor;
+use crate::order::Order;
+use crate::refusal::{PaymentRefusal, Refusal};
 
 /// A wish from the edge.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -69,6 +76,8 @@ pub enum Command {
         reason: String,
         /// Whether the units may be sold again.
         restock: bool,
+        /// Whether cash is asked for, where the order was paid by card.
+        in_cash: bool,
     },
     /// Undo a whole order on its day.
     Void {
@@ -83,6 +92,79 @@ pub enum Command {
         order: OpId,
         /// The refund.
         refund: OpId,
+    },
+    /// Begin another attempt to charge a card for an open order.
+    BeginPayment {
+        /// The order.
+        order: OpId,
+        /// Minor units and their currency code; `None` for the part that comes next.
+        amount: Option<(i64, String)>,
+        /// At which terminal; `None` for the one there is.
+        device: Option<OpId>,
+    },
+    /// Pay an open order in cash, or by the crew's own reader.
+    SettleOrder {
+        /// The order.
+        order: OpId,
+        /// What the buyer gives for what is left to pay.
+        tenders: Vec<TenderRequest>,
+    },
+    /// Give an open order up.
+    CancelOrder {
+        /// The order.
+        order: OpId,
+        /// Why.
+        reason: String,
+    },
+    /// Undo a payment that did not pay its order.
+    ReversePayment {
+        /// The order.
+        order: OpId,
+        /// The payment.
+        payment: OpId,
+        /// Why.
+        reason: String,
+    },
+    /// Close a payment whose outcome no terminal could tell.
+    ClosePayment {
+        /// The order.
+        order: OpId,
+        /// The payment.
+        payment: OpId,
+        /// Whether the card was charged.
+        charged: Charged,
+        /// Where that was seen.
+        evidence: String,
+    },
+    /// Report a step of a payment: the devices' alone. Its key is `Payment::command_key`.
+    MovePayment {
+        /// The order.
+        order: OpId,
+        /// The payment.
+        payment: OpId,
+        /// What happened.
+        step: PaymentStep,
+    },
+    /// Report a charge that belongs to no order: the devices' alone.
+    RecordForeign {
+        /// The accepted terminal.
+        device: OpId,
+        /// What it told.
+        record: TerminalRecord,
+    },
+    /// Clear a payment without order up.
+    SettleForeign {
+        /// The op that found it.
+        found: OpId,
+        /// What it was.
+        note: String,
+    },
+    /// Let a device be used at this kit.
+    AcceptDevice(DeviceAccepted),
+    /// Stop using a device.
+    RetireDevice {
+        /// The op that accepted it.
+        device: OpId,
     },
     /// Open the drawer.
     OpenDrawer {
@@ -111,28 +193,50 @@ impl Command {
     /// The order that must be at hand before the command is decided.
     pub fn wants(&self) -> Option<OpId> {
         match self {
-            Command::Refund { order, .. } | Command::Void { order, .. } | Command::UndoRefund { order, .. } => {
-                Some(*order)
-            }
+            Command::Refund { order, .. }
+            | Command::Void { order, .. }
+            | Command::UndoRefund { order, .. }
+            | Command::BeginPayment { order, .. }
+            | Command::SettleOrder { order, .. }
+            | Command::CancelOrder { order, .. }
+            | Command::ReversePayment { order, .. }
+            | Command::ClosePayment { order, .. }
+            | Command::MovePayment { order, .. } => Some(*order),
             _ => None,
         }
     }
 
-    /// Roles that may give it.
-    fn roles(&self) -> &'static [Role] {
+    /// Who may give it.
+    fn givers(&self) -> Givers {
         match self {
-            Command::OpenEvent(_) | Command::CloseEvent | Command::Import { .. } => &[Role::Owner],
-            Command::AddItem(_) | Command::ChangeItem { .. } => &[Role::Owner],
+            Command::OpenEvent(_) | Command::CloseEvent | Command::Import { .. } => Givers::Persons(&[Role::Owner]),
+            Command::AddItem(_) | Command::ChangeItem { .. } => Givers::Persons(&[Role::Owner]),
+            Command::AcceptDevice(_) | Command::RetireDevice { .. } => Givers::Persons(&[Role::Owner]),
             Command::MoveStock { .. }
             | Command::PlaceOrder(_)
             | Command::Refund { .. }
             | Command::Void { .. }
             | Command::UndoRefund { .. }
+            | Command::BeginPayment { .. }
+            | Command::SettleOrder { .. }
+            | Command::CancelOrder { .. }
+            | Command::ReversePayment { .. }
+            | Command::ClosePayment { .. }
+            | Command::SettleForeign { .. }
             | Command::OpenDrawer { .. }
             | Command::MoveCash { .. }
-            | Command::CountDrawer { .. } => &[Role::Owner, Role::Seller],
+            | Command::CountDrawer { .. } => Givers::Persons(&[Role::Owner, Role::Seller]),
+            Command::MovePayment { .. } | Command::RecordForeign { .. } => Givers::Devices,
         }
     }
+}
+
+/// Who may give a command.
+enum Givers {
+    /// Persons who hold one of these roles.
+    Persons(&'static [Role]),
+    /// The replica itself, for what its devices report; no person can claim that a terminal took money.
+    Devices,
 }
 
 /// Where a command is decided: by which replica, at which event.
@@ -154,6 +258,11 @@ impl Place {
         }
     }
 
+    /// The same replica at the event of `order`.
+    fn of(&self, order: &Order) -> Place {
+        Place { replica: self.replica, event: Some(order.event) }
+    }
+
     /// The event's space, and the event, open or closed.
     fn any_event<'a>(&self, ledger: &'a Ledger) -> Result<(OpId, Space, &'a Event), Refusal> {
         let id = self.event.ok_or(Refusal::NoEvent)?;
@@ -169,7 +278,11 @@ pub fn space_of(id: OpId, event: &Event) -> Space {
 
 /// Decides a command.
 pub fn decide(ledger: &Ledger, command: &Command, place: &Place, context: &Context) -> Result<Vec<Draft>, Refusal> {
-    if !ledger.holds(&context.actor, command.roles()) {
+    let allowed = match command.givers() {
+        Givers::Persons(roles) => ledger.holds(&context.actor, roles),
+        Givers::Devices => matches!(context.actor, Actor::Device(_)),
+    };
+    if !allowed {
         return Err(Refusal::NotAllowed { who: "the person at this till".to_owned() });
     }
     match command {
@@ -182,11 +295,28 @@ pub fn decide(ledger: &Ledger, command: &Command, place: &Place, context: &Conte
             catalogue::import(ledger, file, rows, rejected, warnings, place)
         }
         Command::PlaceOrder(request) => sale::place(ledger, request, place, context),
-        Command::Refund { order, lines, reason, restock } => {
-            give_back::refund(ledger, *order, lines.as_deref(), reason, *restock, place, context)
+        Command::Refund { order, lines, reason, restock, in_cash } => {
+            let back = give_back::Back { lines: lines.as_deref(), reason, restock: *restock, in_cash: *in_cash };
+            give_back::refund(ledger, *order, &back, place, context)
         }
         Command::Void { order, reason } => give_back::void(ledger, *order, reason, place, context),
         Command::UndoRefund { order, refund } => give_back::undo(ledger, *order, *refund, place, context),
+        Command::BeginPayment { order, amount, device } => {
+            settle::begin(ledger, *order, amount.as_ref(), *device, place)
+        }
+        Command::SettleOrder { order, tenders } => settle::settle(ledger, *order, tenders, place, context),
+        Command::CancelOrder { order, reason } => settle::cancel(ledger, *order, reason, place),
+        Command::ReversePayment { order, payment, reason } => settle::reverse(ledger, *order, *payment, reason, place),
+        Command::ClosePayment { order, payment, charged, evidence } => {
+            settle::close(ledger, *order, *payment, *charged, evidence, place, context)
+        }
+        Command::MovePayment { order, payment, step } => {
+            report::move_payment(ledger, *order, *payment, step, place, context)
+        }
+        Command::RecordForeign { device, record } => report::record_foreign(ledger, *device, record, place),
+        Command::SettleForeign { found, note } => report::settle_foreign(ledger, *found, note, place),
+        Command::AcceptDevice(device) => report::accept(ledger, device, place),
+        Command::RetireDevice { device } => report::retire(ledger, *device, place),
         Command::OpenDrawer { amount } => drawer::open(ledger, *amount, place),
         Command::MoveCash { direction, amount, reason } => {
             drawer::move_cash(ledger, *direction, *amount, reason, place)
@@ -217,6 +347,12 @@ fn text(what: &'static str, given: &str, min: usize, max: usize) -> Result<Strin
     }
 }
 
+/// A text in which no card number may stand.
+fn plain(what: &'static str, given: &str, min: usize, max: usize) -> Result<String, Refusal> {
+    let text = text(what, given, min, max)?;
+    if card_number::stands_in(&text) { Err(PaymentRefusal::CardNumber { what }.into()) } else { Ok(text) }
+}
+
 /// A text from outside as a refusal repeats it: its first 64 characters, so that the op that records the refusal stays
 /// short whatever was sent.
 fn shown(given: &str) -> String {
@@ -228,8 +364,20 @@ fn amount(what: &'static str, given: i64) -> Result<i64, Refusal> {
     if (0..=crate::money::AMOUNT_MAX).contains(&given) { Ok(given) } else { Err(Refusal::Amount { what }) }
 }
 
+/// A sum of amounts that another kit may have written.
+fn sum(amounts: impl IntoIterator<Item = i64>) -> Result<i64, Refusal> {
+    amounts.into_iter().try_fold(0, crate::money::add).map_err(|_| Refusal::Overflow)
+}
+
+/// The dot of the `nth` op from now, counted from 1, that this replica writes in `space`. A stream's first op opens it.
+fn dot(ledger: &Ledger, place: &Place, space: &Space, nth: u64) -> OpId {
+    let stream = StreamId::of(&place.replica, space);
+    let head = ledger.head(&stream).seq;
+    OpId { stream, seq: head + nth + u64::from(head == 0) }
+}
+
 /// The stream's next receipt number.
 fn next_receipt(ledger: &Ledger, place: &Place, space: &Space) -> u64 {
-    let stream = crate::id::StreamId::of(&place.replica, space);
+    let stream = StreamId::of(&place.replica, space);
     ledger.streams.get(&stream).map_or(0, |known| known.receipts) + 1
 }

@@ -1,15 +1,18 @@
-//! Selling.
+//! Selling: what is agreed, what is offered for it, and the units that leave the stock.
+//!
+//! Promises: a sale for cash alone is one op; any other opens an order, and what pays it comes as ops of its own.
+//! Absent on purpose: what becomes of a payment (`settle`, `report`).
 
-use super::{Place, amount, next_receipt, shown, space_of, text};
+use super::{Place, amount, dot, next_receipt, plain, settle, shown, sum, text};
 use crate::author::{Context, Draft};
-use crate::body::{Body, CashTender, Fiscal, Limit, Line, OrderPlaced, Prices, Source, Tender};
+use crate::body::{Body, CashTender, Fiscal, Limit, Line, OrderOpened, OrderPlaced, Plan, Source, Tender};
 use crate::event::Event;
 use crate::id::{OpId, PoolId, Zero};
 use crate::ledger::Ledger;
 use crate::money::{self, Currency, Money};
 use crate::op::{Account, Posting, Unit};
-use crate::order::{self, Discount};
-use crate::refusal::Refusal;
+use crate::order::{self, Discount, Sale};
+use crate::refusal::{PaymentRefusal, Refusal};
 use std::collections::BTreeMap;
 
 /// Most lines of an order.
@@ -44,6 +47,24 @@ pub enum TenderRequest {
         /// ISO code.
         currency: String,
     },
+    /// A card at a terminal of this kit.
+    Card {
+        /// Minor units and their currency code; `None` for what is left to pay.
+        amount: Option<(i64, String)>,
+        /// Which terminal; `None` for the one there is.
+        device: Option<OpId>,
+    },
+    /// A card charged on a reader of the crew's own.
+    CardExternal {
+        /// Minor units.
+        minor: i64,
+        /// ISO code.
+        currency: String,
+        /// The reader, in the crew's words.
+        reader: String,
+        /// The reader's reference, or the card's last four digits.
+        reference: String,
+    },
 }
 
 /// A sale asked for.
@@ -65,7 +86,14 @@ pub struct OrderRequest {
     pub cart_opened_ms: Option<u64>,
 }
 
-/// Decides a sale: lines, discounts, total, tenders, stock, in this order.
+impl OrderRequest {
+    /// Whether it is paid in cash alone.
+    pub fn is_cash(&self) -> bool {
+        self.tenders.iter().all(|tender| matches!(tender, TenderRequest::Cash { .. }))
+    }
+}
+
+/// Decides a sale: lines, discounts, total, tenders, stock, source, terminal, in this order.
 pub(super) fn place(
     ledger: &Ledger,
     request: &OrderRequest,
@@ -73,6 +101,79 @@ pub(super) fn place(
     context: &Context,
 ) -> Result<Vec<Draft>, Refusal> {
     let (id, space, event) = place.open_event(ledger)?;
+    let mut sale = agreed(event, request, context)?;
+    let offer = offer(&request.tenders, Money::new(sale.total, sale.currency))?;
+    let to = if request.is_cash() { Account::SOLD } else { Account::HELD };
+    let units = units(event, &id, &sale.lines, to)?;
+    sale.source = checked_source(&request.source)?;
+    if !request.is_cash() {
+        return open(ledger, sale, offer, units, place, context);
+    }
+    let mut postings = money_postings(&sale)?;
+    postings.extend(units);
+    let placed = OrderPlaced {
+        receipt: next_receipt(ledger, place, &space),
+        currency: sale.currency,
+        prices: sale.prices,
+        lines: sale.lines,
+        discount: sale.discount,
+        discount_reason: sale.discount_reason,
+        total: sale.total,
+        tenders: offer.cash().into_iter().map(Tender::Cash).collect(),
+        change: offer.change,
+        source: sale.source,
+        cart_opened_ms: sale.cart_opened_ms,
+        paid_ms: context.wall_ms,
+        business_day: sale.business_day,
+        fiscal: Fiscal::NotRequired(Zero),
+    };
+    Ok(vec![Draft::new(space, Body::OrderPlaced(placed)).moving(postings).answering()])
+}
+
+/// Opens an order: its goods are set aside; what the crew's own readers took is written down; then it is paid, or the
+/// first card is to be charged.
+fn open(
+    ledger: &Ledger,
+    sale: Sale,
+    offer: Offer,
+    units: Vec<Posting>,
+    place: &Place,
+    context: &Context,
+) -> Result<Vec<Draft>, Refusal> {
+    let (_, space, _) = place.open_event(ledger)?;
+    let order = dot(ledger, place, &space, 1);
+    let card = offer.plan.iter().find_map(|plan| if let Plan::Card(minor) = plan { Some(*minor) } else { None });
+    let device = card.map(|_| settle::terminal(ledger, offer.device, place)).transpose()?;
+    let opened = OrderOpened {
+        currency: sale.currency,
+        prices: sale.prices,
+        lines: sale.lines.clone(),
+        discount: sale.discount,
+        discount_reason: sale.discount_reason.clone(),
+        total: sale.total,
+        planned: offer.plan.clone(),
+        source: sale.source.clone(),
+        cart_opened_ms: sale.cart_opened_ms,
+        business_day: sale.business_day,
+    };
+    let mut drafts = vec![Draft::new(space.clone(), Body::OrderOpened(opened)).moving(units)];
+    let mut tenders: Vec<Tender> = offer.cash().into_iter().map(Tender::Cash).collect();
+    for reader in &offer.readers {
+        let payment = dot(ledger, place, &space, drafts.len() as u64 + 1);
+        drafts.push(settle::attested(&space, order, reader, sale.currency));
+        tenders.push(settle::external(payment, reader));
+    }
+    drafts.push(match (card, device) {
+        (Some(minor), Some((device, label))) => {
+            settle::intended(&space, order, Money::new(minor, sale.currency), device, label)
+        }
+        _ => settle::paid(ledger, order, &sale, tenders, offer.change, place, context)?,
+    });
+    Ok(drafts)
+}
+
+/// What is agreed, before anything is known of its payment; the source comes later.
+fn agreed(event: &Event, request: &OrderRequest, context: &Context) -> Result<Sale, Refusal> {
     let currency = event.opened.currency;
     if !(1..=LINES_MAX).contains(&request.lines.len()) {
         return Err(Refusal::Lines { found: request.lines.len(), max: LINES_MAX });
@@ -88,29 +189,18 @@ pub(super) fn place(
     let discount_reason = reason("the order", discount, &request.discount_reason)?;
     amount("the total", total)?;
     check_expected(request, total, currency)?;
-    let (tenders, change) = tenders(request, total, currency)?;
-    let units = units(event, &id, &lines)?;
-    let source = checked_source(&request.source)?;
-    let placed = OrderPlaced {
-        receipt: next_receipt(ledger, place, &space),
+    Ok(Sale {
         currency,
         prices,
+        lines,
         discount,
         discount_reason,
         total,
-        tenders,
-        change,
-        source,
+        planned: Vec::new(),
+        source: request.source.clone(),
         cart_opened_ms: request.cart_opened_ms,
-        paid_ms: context.wall_ms,
         business_day: super::business_day(event, context.wall_ms),
-        fiscal: Fiscal::NotRequired(Zero),
-        lines,
-    };
-    let mut postings = money_postings(&placed, currency, prices);
-    postings.extend(units);
-    debug_assert_eq!(space_of(id, event), space);
-    Ok(vec![Draft::new(space, Body::OrderPlaced(placed)).moving(postings).answering()])
+    })
 }
 
 fn line(event: &Event, asked: &LineRequest) -> Result<Line, Refusal> {
@@ -174,61 +264,149 @@ fn check_expected(request: &OrderRequest, total: i64, currency: Currency) -> Res
     Ok(())
 }
 
-fn tenders(request: &OrderRequest, total: i64, currency: Currency) -> Result<(Vec<Tender>, i64), Refusal> {
-    if request.tenders.len() > TENDERS_MAX {
-        return Err(Refusal::TooMany { what: "tenders", found: request.tenders.len(), max: TENDERS_MAX });
+/// What is offered for an order.
+pub(super) struct Offer {
+    /// Its parts, in the order in which they were given.
+    pub plan: Vec<Plan>,
+    /// What the crew's own readers took.
+    pub readers: Vec<Reader>,
+    /// The terminal that was named.
+    pub device: Option<OpId>,
+    /// Cash that goes back.
+    pub change: i64,
+}
+
+/// A card charged on a reader of the crew's own.
+pub(super) struct Reader {
+    /// Minor units.
+    pub amount: i64,
+    /// The reader.
+    pub reader: String,
+    /// What it is known by.
+    pub reference: String,
+}
+
+impl Offer {
+    /// Its cash.
+    pub fn cash(&self) -> Vec<CashTender> {
+        let cash = |plan: &Plan| if let Plan::Cash(cash) = plan { Some(*cash) } else { None };
+        self.plan.iter().filter_map(cash).collect()
     }
-    let mut tendered = 0;
-    let mut tenders = Vec::new();
-    for offered in &request.tenders {
-        let TenderRequest::Cash { minor, currency: code } = offered;
-        if code != currency.code() {
-            return Err(Refusal::WrongCurrency { event: currency, given: shown(code) });
+}
+
+/// Checks what is offered for `due`: cards take no more than is due, and only cash has change.
+pub(super) fn offer(asked: &[TenderRequest], due: Money) -> Result<Offer, Refusal> {
+    if asked.len() > TENDERS_MAX {
+        return Err(Refusal::TooMany { what: "tenders", found: asked.len(), max: TENDERS_MAX });
+    }
+    let mut offer = Offer { plan: Vec::new(), readers: Vec::new(), device: None, change: 0 };
+    let (mut cash, mut cards, mut rest) = (0, 0, None);
+    for tender in asked {
+        match tender {
+            TenderRequest::Cash { minor, currency } => {
+                let tendered = offered(*minor, currency, due)?;
+                cash = money::add(cash, tendered).map_err(|_| Refusal::Overflow)?;
+                offer.plan.push(Plan::Cash(CashTender { tendered }));
+            }
+            TenderRequest::Card { amount: None, device } => {
+                if rest.replace(offer.plan.len()).is_some() {
+                    return Err(Refusal::TooMany { what: "card tenders without an amount", found: 2, max: 1 });
+                }
+                offer.device = offer.device.or(*device);
+                offer.plan.push(Plan::Card(0));
+            }
+            TenderRequest::Card { amount: Some((minor, currency)), device } => {
+                let minor = charged(*minor, currency, due)?;
+                cards = money::add(cards, minor).map_err(|_| Refusal::Overflow)?;
+                offer.device = offer.device.or(*device);
+                offer.plan.push(Plan::Card(minor));
+            }
+            TenderRequest::CardExternal { minor, currency, reader, reference } => {
+                let amount = charged(*minor, currency, due)?;
+                cards = money::add(cards, amount).map_err(|_| Refusal::Overflow)?;
+                let reader = plain("the reader", reader, 0, 40)?;
+                let reference = plain("the reference", reference, 1, 64)?;
+                offer.readers.push(Reader { amount, reader, reference });
+                offer.plan.push(Plan::CardExternal(amount));
+            }
         }
-        amount("a tender", *minor)?;
-        tendered = money::add(tendered, *minor).map_err(|_| Refusal::Overflow)?;
-        tenders.push(Tender::Cash(CashTender { tendered: *minor }));
     }
-    if tendered < total {
+    if let Some(at) = rest {
+        let left = due.minor.saturating_sub(cash).saturating_sub(cards);
+        offer.plan[at] = Plan::Card(charged(left, due.currency.code(), due)?);
+        cards += left;
+    }
+    if cards > due.minor {
+        return Err(PaymentRefusal::CardAmount { left: due }.into());
+    }
+    let tendered = money::add(cash, cards).map_err(|_| Refusal::Overflow)?;
+    if tendered < due.minor {
         return Err(Refusal::TenderMissing {
-            missing: Money::new(total - tendered, currency),
-            tendered: Money::new(tendered, currency),
-            total: Money::new(total, currency),
+            missing: Money::new(due.minor - tendered, due.currency),
+            tendered: Money::new(tendered, due.currency),
+            total: due,
         });
     }
-    Ok((tenders, tendered - total))
+    offer.change = tendered - due.minor;
+    Ok(offer)
+}
+
+fn offered(minor: i64, currency: &str, due: Money) -> Result<i64, Refusal> {
+    if currency != due.currency.code() {
+        return Err(Refusal::WrongCurrency { event: due.currency, given: shown(currency) });
+    }
+    amount("a tender", minor)
+}
+
+/// An amount for a card: more than nothing, and no more than is due.
+pub(super) fn charged(minor: i64, currency: &str, due: Money) -> Result<i64, Refusal> {
+    match offered(minor, currency, due)? {
+        minor if (1..=due.minor).contains(&minor) => Ok(minor),
+        _ => Err(PaymentRefusal::CardAmount { left: due }.into()),
+    }
 }
 
 /// Units leave the stock; hard pools refuse below zero.
-fn units(event: &Event, id: &OpId, lines: &[Line]) -> Result<Vec<Posting>, Refusal> {
-    let mut wanted: BTreeMap<&str, i64> = BTreeMap::new();
-    for line in lines {
-        *wanted.entry(&line.sku).or_default() += i64::from(line.quantity);
-    }
-    let mut postings = Vec::with_capacity(wanted.len() * 2);
-    for (sku, quantity) in wanted {
-        let pool = PoolId::of(id, sku);
-        let here = event.here(pool);
+fn units(event: &Event, id: &OpId, lines: &[Line], to: Account) -> Result<Vec<Posting>, Refusal> {
+    for (sku, quantity) in quantities(lines) {
+        let here = event.here(PoolId::of(id, sku));
         let limit = event.items.get(sku).map_or(Limit::Soft, crate::event::Item::limit);
         if limit == Limit::Hard && here < quantity {
             return Err(Refusal::SoldOut { sku: sku.to_owned(), here: here.max(0), wanted: quantity });
         }
-        let unit = Unit::Pool(pool);
-        postings.push(Posting { account: Account::STOCK, unit, amount: -quantity });
-        postings.push(Posting { account: Account::SOLD, unit, amount: quantity });
     }
-    Ok(postings)
+    Ok(unit_postings(id, lines, Account::STOCK, to))
 }
 
-fn money_postings(placed: &OrderPlaced, currency: Currency, prices: Prices) -> Vec<Posting> {
-    let unit = Unit::Money(currency);
-    let tax: i64 = placed.lines.iter().map(|line| line.tax).sum();
-    let total: i64 = placed.lines.iter().map(|line| order::line_total(line, prices)).sum();
-    vec![
+/// Units of all lines, from one account to another.
+pub(super) fn unit_postings(event: &OpId, lines: &[Line], from: Account, to: Account) -> Vec<Posting> {
+    let mut postings = Vec::with_capacity(lines.len() * 2);
+    for (sku, quantity) in quantities(lines) {
+        let unit = Unit::Pool(PoolId::of(event, sku));
+        postings.push(Posting { account: from, unit, amount: -quantity });
+        postings.push(Posting { account: to, unit, amount: quantity });
+    }
+    postings
+}
+
+fn quantities(lines: &[Line]) -> BTreeMap<&str, i64> {
+    let mut wanted: BTreeMap<&str, i64> = BTreeMap::new();
+    for line in lines {
+        *wanted.entry(&line.sku).or_default() += i64::from(line.quantity);
+    }
+    wanted
+}
+
+/// Revenue and tax of a sale, against the cash that pays it.
+pub(super) fn money_postings(sale: &Sale) -> Result<Vec<Posting>, Refusal> {
+    let unit = Unit::Money(sale.currency);
+    let tax = sum(sale.lines.iter().map(|line| line.tax))?;
+    let total = sum(sale.lines.iter().map(|line| order::line_total(line, sale.prices)))?;
+    Ok(vec![
         Posting { account: Account::CASH, unit, amount: total },
         Posting { account: Account::SALES, unit, amount: -(total - tax) },
         Posting { account: Account::TAX, unit, amount: -tax },
-    ]
+    ])
 }
 
 fn checked_source(given: &Source) -> Result<Source, Refusal> {

@@ -41,6 +41,8 @@ fn about(world: &World) -> impl Strategy<Value = Vec<SealedOp>> + use<> {
     let ledger = &world.kits[0].ledger;
     let mut known: Vec<OpId> = ledger.orders.keys().copied().collect();
     known.extend(ledger.orders.values().flat_map(|order| order.refunds.iter().map(|refund| refund.refund_id)));
+    known.extend(ledger.orders.values().flat_map(|order| order.payments.iter().map(|payment| payment.payment_id)));
+    known.extend(ledger.devices.keys().copied());
     known.extend([world.event, OpId { stream: StreamId([9; 16]), seq: 1 }]);
     let bodies = vec(arbitrary::body_about(prop::sample::select(known).boxed()), 1..6);
     (bodies, vec(arbitrary::op(), 6)).prop_map(|(bodies, ops)| {
@@ -50,7 +52,7 @@ fn about(world: &World) -> impl Strategy<Value = Vec<SealedOp>> + use<> {
 }
 
 fn sold(wishes: &[crate::world::Wish]) -> World {
-    let mut world = World::new(1, Terms { currency: "EUR", prices: Prices::Inclusive });
+    let mut world = World::at_work(1, Terms { currency: "EUR", prices: Prices::Inclusive });
     for wish in wishes {
         let _ = world.step(0, &crate::world::Move::Do(wish.clone()));
     }
@@ -87,11 +89,24 @@ proptest! {
             prop_assert!(ledger.apply(&op), "known ops change nothing");
         }
         prop_assert_eq!(digest(&ledger), digest(&ledger));
-        let _ = ledger.orders.values().map(|order| (order.state(), order.taxes())).collect::<Vec<_>>();
+        for order in ledger.orders.values() {
+            let _ = (order.state(), order.taxes(), order.collected(), order.receipt(), order.mark());
+            for payment in &order.payments {
+                let named = payment.standing().against.iter().all(|found| ledger.anomalies.values().any(|anomaly| {
+                    (anomaly.op, anomaly.kind) == (found.op, found.kind)
+                }));
+                prop_assert!(named, "each contradictory step is an anomaly");
+                prop_assert_eq!(
+                    payment.state().is_open(),
+                    ledger.events[&order.event].open_payments.contains_key(&payment.payment_id)
+                );
+            }
+        }
         // The kit can still decide and write whatever the stranger said.
         let command = next.command(&ledger, world.event);
+        let actor = crate::world::actor_of(&command, world.owner);
         let place = Place { replica: kit.author.replica, event: Some(world.event) };
-        let context = Context { actor: world.owner, wall_ms: kit.wall_ms, quality: ClockQuality::System, key: None };
+        let context = Context { actor, wall_ms: kit.wall_ms, quality: ClockQuality::System, key: None };
         let mut author: Author = kit.author.clone();
         author.last_stamp.physical_ms = ledger.floor_ms;
         if let Ok(drafts) = decide::decide(&ledger, &command, &place, &context) {
@@ -105,7 +120,7 @@ proptest! {
 
     #[test]
     fn a_snapshot_is_the_state(terms in terms(), moves in vec((0usize..2, any_move()), 0..30), at: usize, value: u8) {
-        let mut world = World::new(2, terms);
+        let mut world = World::at_work(2, terms);
         for (kit, step) in &moves {
             let _ = world.step(*kit, step);
         }

@@ -156,6 +156,160 @@ fn fiscal() -> impl Strategy<Value = Fiscal> {
     ]
 }
 
+fn cash(tendered: i64) -> Tender {
+    Tender::Cash(CashTender { tendered })
+}
+
+fn tender(known: BoxedStrategy<OpId>) -> impl Strategy<Value = Tender> {
+    let card = (known, number()).prop_map(|(payment, amount)| CardTender { payment, amount }).boxed();
+    prop_oneof![number().prop_map(cash), card.clone().prop_map(Tender::Card), card.prop_map(Tender::CardExternal)]
+}
+
+fn plan() -> impl Strategy<Value = Plan> {
+    prop_oneof![
+        number().prop_map(|tendered| Plan::Cash(CashTender { tendered })),
+        number().prop_map(Plan::Card),
+        number().prop_map(Plan::CardExternal),
+    ]
+}
+
+/// Records of a few terminals, so that some speak of one transaction.
+pub fn terminal_record() -> impl Strategy<Value = TerminalRecord> {
+    let kind = prop_oneof![
+        Just(RecordKind::Payment),
+        Just(RecordKind::Reversal),
+        Just(RecordKind::Refund),
+        Just(RecordKind::Unstated)
+    ];
+    let counters = (text(), small(), small());
+    let moment = (option::of(any::<u16>()), option::of(any::<u32>()), option::of(small()));
+    (kind, counters, (number(), currency()), moment, (text(), text(), text()), any::<u8>()).prop_map(
+        |(kind, (terminal_id, receipt, trace), (amount, currency), (date, time, reversed_trace), texts, result)| {
+            let (card_name, masked_pan, authorisation) = texts;
+            TerminalRecord {
+                kind,
+                terminal_id,
+                receipt,
+                trace,
+                amount,
+                currency,
+                date,
+                time,
+                card_name,
+                masked_pan,
+                authorisation,
+                result,
+                reversed_trace,
+            }
+        },
+    )
+}
+
+fn baseline() -> impl Strategy<Value = Baseline> {
+    let parts = (option::of(text()), option::of(small()), option::of(small()));
+    (parts, option::of(any::<u16>()), option::of(any::<u32>())).prop_map(|(parts, last_date, last_time)| {
+        let (terminal_id, last_receipt, last_trace) = parts;
+        Baseline { terminal_id, last_receipt, last_trace, last_date, last_time }
+    })
+}
+
+pub fn charged() -> impl Strategy<Value = Charged> {
+    prop_oneof![Just(Charged::No), Just(Charged::Yes)]
+}
+
+/// Steps of any kind.
+pub fn step() -> impl Strategy<Value = PaymentStep> {
+    let answer = (small(), text()).prop_map(|(code, text)| TerminalAnswer { code, text }).boxed();
+    let by = prop_oneof![
+        Just(CancelledBy::Buyer),
+        Just(CancelledBy::Crew),
+        Just(CancelledBy::Terminal),
+        Just(CancelledBy::Kit)
+    ];
+    prop_oneof![
+        baseline().prop_map(PaymentStep::Sent),
+        terminal_record().prop_map(PaymentStep::Approved),
+        Just(PaymentStep::Captured(Zero)),
+        answer.clone().prop_map(PaymentStep::Declined),
+        by.prop_map(PaymentStep::Cancelled),
+        text().prop_map(PaymentStep::Unknown),
+        text().prop_map(PaymentStep::NotCharged),
+        terminal_record().prop_map(PaymentStep::AtRisk),
+        terminal_record().prop_map(PaymentStep::Mismatched),
+        text().prop_map(PaymentStep::ReversalIntended),
+        baseline().prop_map(PaymentStep::ReversalSent),
+        terminal_record().prop_map(PaymentStep::Reversed),
+        answer.prop_map(PaymentStep::ReversalDeclined),
+        text().prop_map(PaymentStep::ReversalUnknown),
+        (charged(), text()).prop_map(|(charged, evidence)| PaymentStep::ClosedByPerson(Closing { charged, evidence })),
+    ]
+}
+
+fn opened_order() -> impl Strategy<Value = Body> {
+    let head = (currency(), prices(), vec(line(), 0..4));
+    let money = (number(), text(), number(), vec(plan(), 0..3));
+    let tail = (source(), option::of(count()), number());
+    (head, money, tail).prop_map(|(head, money, tail)| {
+        let (currency, prices, lines) = head;
+        let (discount, discount_reason, total, planned) = money;
+        let (source, cart_opened_ms, business_day) = tail;
+        Body::OrderOpened(OrderOpened {
+            currency,
+            prices,
+            lines,
+            discount,
+            discount_reason,
+            total,
+            planned,
+            source,
+            cart_opened_ms,
+            business_day,
+        })
+    })
+}
+
+fn paid_order(known: BoxedStrategy<OpId>) -> impl Strategy<Value = Body> {
+    let tenders = vec(tender(known.clone()), 0..3);
+    (known, count(), tenders, number(), count(), number(), fiscal()).prop_map(
+        |(order, receipt, tenders, change, paid_ms, business_day, fiscal)| {
+            Body::OrderPaid(OrderPaid { order, receipt, tenders, change, paid_ms, business_day, fiscal })
+        },
+    )
+}
+
+fn payment_body(known: BoxedStrategy<OpId>) -> impl Strategy<Value = Body> {
+    let way = prop_oneof![Just(PaymentTender::Card), Just(PaymentTender::CardExternal)];
+    let intended = (known.clone(), way, number(), currency(), option::of(known.clone()), text());
+    let attested = (known.clone(), number(), currency(), text(), text());
+    prop_oneof![
+        intended.prop_map(|(order, tender, amount, currency, device, label)| {
+            Body::PaymentIntended(PaymentIntended { order, tender, amount, currency, device, label })
+        }),
+        (known.clone(), known.clone(), step()).prop_map(|(order, payment, step)| Body::PaymentMoved(PaymentMoved {
+            order,
+            payment,
+            step
+        })),
+        attested.prop_map(|(order, amount, currency, reader, reference)| {
+            Body::PaymentAttested(PaymentAttested { order, amount, currency, reader, reference })
+        }),
+        (option::of(known.clone()), terminal_record())
+            .prop_map(|(device, record)| Body::ForeignPaymentFound(ForeignPaymentFound { device, record })),
+        (known, text()).prop_map(|(found, note)| Body::ForeignPaymentSettled(ForeignPaymentSettled { found, note })),
+    ]
+}
+
+fn device_role() -> impl Strategy<Value = DeviceRole> {
+    prop_oneof![
+        Just(DeviceRole::Terminal),
+        Just(DeviceRole::Ups),
+        Just(DeviceRole::Locker),
+        Just(DeviceRole::Relay),
+        Just(DeviceRole::Scanner),
+        Just(DeviceRole::Printer),
+    ]
+}
+
 fn placed() -> impl Strategy<Value = Body> {
     let head = (count(), currency(), prices(), vec(line(), 0..4));
     let money = (number(), text(), number(), vec(number(), 0..3), number());
@@ -164,7 +318,7 @@ fn placed() -> impl Strategy<Value = Body> {
         let (receipt, currency, prices, lines) = head;
         let (discount, discount_reason, total, tendered, change) = money;
         let (source, cart_opened_ms, paid_ms, business_day, fiscal) = tail;
-        let tenders = tendered.into_iter().map(|tendered| Tender::Cash(CashTender { tendered })).collect();
+        let tenders = tendered.into_iter().map(cash).collect();
         Body::OrderPlaced(OrderPlaced {
             receipt,
             currency,
@@ -220,6 +374,7 @@ fn opened_event() -> impl Strategy<Value = Body> {
 
 fn organisation_body(known: BoxedStrategy<OpId>) -> impl Strategy<Value = Body> {
     let role = prop_oneof![Just(Role::Owner), Just(Role::Seller), Just(Role::Auditor)];
+    let retired = known.clone();
     prop_oneof![
         (replica(), space(), option::of(replica()))
             .prop_map(|(replica, space, follows)| Body::StreamOpened(StreamOpened { replica, space, follows })),
@@ -241,7 +396,19 @@ fn organisation_body(known: BoxedStrategy<OpId>) -> impl Strategy<Value = Body> 
             detail,
             next_step
         })),
+        device().prop_map(Body::DeviceAccepted),
+        retired.prop_map(|device| Body::DeviceRetired(DeviceRetired { device })),
     ]
+}
+
+/// Devices of any kind.
+pub fn device() -> impl Strategy<Value = DeviceAccepted> {
+    (device_role(), text(), text(), text()).prop_map(|(role, driver, identity, label)| DeviceAccepted {
+        role,
+        driver,
+        identity,
+        label,
+    })
 }
 
 fn event_body(known: BoxedStrategy<OpId>) -> impl Strategy<Value = Body> {
@@ -258,6 +425,10 @@ fn event_body(known: BoxedStrategy<OpId>) -> impl Strategy<Value = Body> {
             Body::CatalogueImported(CatalogueImported { file, created, changed, unchanged, rejected, warnings })
         }),
         placed(),
+        opened_order(),
+        paid_order(known.clone()),
+        (known.clone(), text()).prop_map(|(order, reason)| Body::OrderCancelled(OrderCancelled { order, reason })),
+        payment_body(known.clone()),
         refunded(known.clone()),
         (known.clone(), known, count(), number()).prop_map(|(order, refund, receipt, business_day)| {
             Body::RefundUndone(RefundUndone { order, refund, receipt, business_day })

@@ -33,6 +33,18 @@ fn discount() -> impl Strategy<Value = Discount> {
     ]
 }
 
+fn tender() -> impl Strategy<Value = TenderRequest> {
+    let external = (arbitrary::number(), code(), arbitrary::text(), arbitrary::text());
+    prop_oneof![
+        3 => (arbitrary::number(), code()).prop_map(|(minor, currency)| TenderRequest::Cash { minor, currency }),
+        1 => (option::of((arbitrary::number(), code())), option::of(arbitrary::op_id()))
+            .prop_map(|(amount, device)| TenderRequest::Card { amount, device }),
+        1 => external.prop_map(|(minor, currency, reader, reference)| {
+            TenderRequest::CardExternal { minor, currency, reader, reference }
+        }),
+    ]
+}
+
 fn request() -> impl Strategy<Value = OrderRequest> {
     let price = option::of((arbitrary::number(), arbitrary::currency()).prop_map(|(minor, of)| Money::new(minor, of)));
     let line = (sku(), arbitrary::number(), price, discount(), arbitrary::text()).prop_map(
@@ -44,7 +56,7 @@ fn request() -> impl Strategy<Value = OrderRequest> {
             discount_reason,
         },
     );
-    let tender = (arbitrary::number(), code()).prop_map(|(minor, currency)| TenderRequest::Cash { minor, currency });
+    let tender = tender();
     let tail = (option::of((arbitrary::number(), code())), arbitrary::source(), option::of(any::<u64>()));
     (vec(line, 0..5), discount(), arbitrary::text(), vec(tender, 0..4), tail).prop_map(
         |(lines, discount, discount_reason, tenders, (expected_total, source, cart_opened_ms))| OrderRequest {
@@ -105,15 +117,50 @@ fn command(orders: Vec<OpId>) -> BoxedStrategy<Command> {
             .prop_map(|(file, rows, rejected, warnings)| Command::Import { file, rows, rejected, warnings }),
         4 => request().prop_map(Command::PlaceOrder),
         2 => (order.clone(), parts, arbitrary::text(), any::<bool>())
-            .prop_map(|(order, lines, reason, restock)| Command::Refund { order, lines, reason, restock }),
+            .prop_map(|(order, lines, reason, restock)| Command::Refund { order, lines, reason, restock, in_cash: restock }),
         1 => (order.clone(), arbitrary::text()).prop_map(|(order, reason)| Command::Void { order, reason }),
-        1 => (order.clone(), order).prop_map(|(order, refund)| Command::UndoRefund { order, refund }),
+        1 => (order.clone(), order.clone()).prop_map(|(order, refund)| Command::UndoRefund { order, refund }),
+        6 => about_payments(order),
         1 => arbitrary::number().prop_map(|amount| Command::OpenDrawer { amount }),
         1 => (arbitrary::direction(), arbitrary::number(), arbitrary::text())
             .prop_map(|(direction, amount, reason)| Command::MoveCash { direction, amount, reason }),
         1 => (arbitrary::number(), arbitrary::text()).prop_map(|(counted, note)| Command::CountDrawer { counted, note }),
     ]
     .boxed()
+}
+
+/// Commands about what waits for its payment; ids come from anywhere and sometimes fit.
+fn about_payments(id: BoxedStrategy<OpId>) -> impl Strategy<Value = Command> {
+    let amount = option::of((arbitrary::number(), code()));
+    let device = option::of(id.clone());
+    let closing = (id.clone(), id.clone(), arbitrary::charged(), arbitrary::text());
+    prop_oneof![
+        (id.clone(), amount, device).prop_map(|(order, amount, device)| Command::BeginPayment {
+            order,
+            amount,
+            device
+        }),
+        (id.clone(), vec(tender(), 0..3)).prop_map(|(order, tenders)| Command::SettleOrder { order, tenders }),
+        (id.clone(), arbitrary::text()).prop_map(|(order, reason)| Command::CancelOrder { order, reason }),
+        (id.clone(), id.clone(), arbitrary::text()).prop_map(|(order, payment, reason)| Command::ReversePayment {
+            order,
+            payment,
+            reason
+        }),
+        closing.prop_map(|(order, payment, charged, evidence)| {
+            Command::ClosePayment { order, payment, charged, evidence }
+        }),
+        (id.clone(), id.clone(), arbitrary::step()).prop_map(|(order, payment, step)| Command::MovePayment {
+            order,
+            payment,
+            step
+        }),
+        (id.clone(), arbitrary::terminal_record())
+            .prop_map(|(device, record)| Command::RecordForeign { device, record }),
+        (id.clone(), arbitrary::text()).prop_map(|(found, note)| Command::SettleForeign { found, note }),
+        arbitrary::device().prop_map(Command::AcceptDevice),
+        id.prop_map(|device| Command::RetireDevice { device }),
+    ]
 }
 
 fn euro() -> World {
@@ -132,15 +179,18 @@ proptest! {
     #[test]
     fn every_command_is_answered(
         (world, commands) in vec(wish(), 0..6).prop_map(|wishes| {
-            let mut world = euro();
+            let mut world = World::at_work(1, Terms { currency: "EUR", prices: Prices::Inclusive });
             for wish in &wishes {
                 let _ = world.step(0, &Move::Do(wish.clone()));
             }
             std::rc::Rc::new(world)
         })
         .prop_flat_map(|world| {
-            let orders = world.kits[0].ledger.orders.keys().copied().collect();
-            (Just(world), vec((command(orders), arbitrary::count()), 1..6))
+            let ledger = &world.kits[0].ledger;
+            let payments = ledger.orders.values().flat_map(|order| &order.payments);
+            let mut known: Vec<OpId> = payments.map(|payment| payment.payment_id).collect();
+            known.extend(ledger.orders.keys().chain(ledger.devices.keys()));
+            (Just(world.clone()), vec((command(known), arbitrary::count()), 1..6))
         }),
         chosen: bool,
     ) {
@@ -149,7 +199,8 @@ proptest! {
         let event = chosen.then_some(world.event);
         for (command, wall_ms) in commands {
             let place = Place { replica: author.replica, event };
-            let context = Context { actor: world.owner, wall_ms, quality: ClockQuality::System, key: None };
+            let actor = crate::world::actor_of(&command, world.owner);
+            let context = Context { actor, wall_ms, quality: ClockQuality::System, key: None };
             let drafts = match decide::decide(&ledger, &command, &place, &context) {
                 Ok(drafts) => drafts,
                 Err(refusal) => {
@@ -167,7 +218,7 @@ proptest! {
 
     #[test]
     fn the_books_balance_after_every_move(terms in terms(), moves in vec(any_move(), 1..50)) {
-        let mut world = World::new(1, terms);
+        let mut world = World::at_work(1, terms);
         for step in &moves {
             let _ = world.step(0, step);
             let kit = &world.kits[0];
@@ -195,8 +246,8 @@ proptest! {
         let order = world.kits[0].ledger.orders.values().next().expect("one order was placed");
         let back: i64 = order.standing_refunds().map(|refund| refund.body.amount).sum();
         let tax: i64 = order.standing_refunds().flat_map(|refund| &refund.body.lines).map(|part| part.tax).sum();
-        prop_assert_eq!(back, order.placed.total);
-        prop_assert_eq!(tax, order.placed.lines.iter().map(|line| line.tax).sum::<i64>());
+        prop_assert_eq!(back, order.sale.total);
+        prop_assert_eq!(tax, order.sale.lines.iter().map(|line| line.tax).sum::<i64>());
     }
 
     #[test]
@@ -228,7 +279,7 @@ fn a_refund_after_an_undone_one_gives_back_no_cent_too_many() {
     }
     let order = world.kits[0].ledger.orders.values().next().expect("one order was placed");
     let back: i64 = order.standing_refunds().map(|refund| refund.body.amount).sum();
-    assert_eq!((order.placed.total, back), (100, 100));
+    assert_eq!((order.sale.total, back), (100, 100));
 }
 
 #[test]

@@ -5,10 +5,13 @@
 
 mod apply;
 mod arbitrary;
+mod cards;
 mod codec;
 mod decide;
 mod drawer;
 mod merge;
 mod model;
 mod money;
+mod payments;
+mod terminal;
 mod world;

@@ -55,7 +55,7 @@ proptest! {
         moves in vec((0usize..4, any_move()), 1..40),
         seed: u64,
     ) {
-        let mut world = World::new(kits, terms);
+        let mut world = World::at_work(kits, terms);
         for (at, step) in &moves {
             let _ = world.step(*at, step);
         }
@@ -82,7 +82,7 @@ proptest! {
         moves in vec((0usize..3, any_move()), 1..30),
         pairs in vec((0usize..3, 0usize..3), 0..10),
     ) {
-        let mut world = World::new(3, terms);
+        let mut world = World::at_work(3, terms);
         for (at, step) in &moves {
             let _ = world.step(*at, step);
         }

@@ -172,6 +172,17 @@ impl World {
         World { kits, event, owner }
     }
 
+    /// The same stall with a terminal accepted at each kit.
+    pub fn at_work(kits: u8, terms: Terms) -> Self {
+        let mut world = World::new(kits, terms);
+        let (event, owner) = (world.event, world.owner);
+        for (at, kit) in world.kits.iter_mut().enumerate() {
+            kit.run(&Command::AcceptDevice(terminal(at)), Some(event), owner).expect("the terminal is in order");
+        }
+        world.sync_all();
+        world
+    }
+
     /// Moves ops one way.
     pub fn sync(&mut self, from: usize, to: usize) {
         let log = self.kits[from].log.clone();
@@ -213,9 +224,27 @@ impl World {
             }
             Move::Do(wish) => {
                 let command = wish.command(&kit.ledger, event);
-                kit.run(&command, Some(event), owner)
+                kit.run(&command, Some(event), actor_of(&command, owner))
             }
         }
+    }
+}
+
+/// The terminal of a kit.
+pub fn terminal(kit: usize) -> DeviceAccepted {
+    DeviceAccepted {
+        role: DeviceRole::Terminal,
+        driver: "zvt".to_owned(),
+        identity: format!("5252353{kit}"),
+        label: format!("terminal {kit}"),
+    }
+}
+
+/// Who gives a command: the replica for what its devices report, the owner for everything else.
+pub fn actor_of(command: &Command, owner: Actor) -> Actor {
+    match command {
+        Command::MovePayment { .. } | Command::RecordForeign { .. } => Actor::Device(Zero),
+        _ => owner,
     }
 }
 
@@ -251,17 +280,83 @@ pub enum Move {
 /// A command in small numbers that mostly make sense.
 #[derive(Clone, Debug)]
 pub enum Wish {
-    Sell { lines: Vec<(u8, u8, u32)>, off: u32, extra: u16 },
-    Refund { order: u8, lines: Option<Vec<(u8, u8)>>, restock: bool },
-    Void { order: u8 },
-    Undo { order: u8, refund: u8 },
-    Change { sku: u8, edit: Edit },
-    Stock { sku: u8, change: StockChange, reason: StockReason },
-    Import { rows: Vec<(u8, i64, u8)> },
+    Sell {
+        lines: Vec<(u8, u8, u32)>,
+        off: u32,
+        extra: u16,
+    },
+    Refund {
+        order: u8,
+        lines: Option<Vec<(u8, u8)>>,
+        restock: bool,
+    },
+    Void {
+        order: u8,
+    },
+    Undo {
+        order: u8,
+        refund: u8,
+    },
+    /// A sale by card: so much of it in cash first, in parts of 1/255.
+    SellByCard {
+        lines: Vec<(u8, u8, u32)>,
+        cash: u8,
+    },
+    /// A sale by the crew's own reader, the rest in cash.
+    SellByReader {
+        lines: Vec<(u8, u8, u32)>,
+        share: u8,
+    },
+    Begin {
+        order: u8,
+        share: Option<u8>,
+    },
+    Settle {
+        order: u8,
+        by_reader: bool,
+    },
+    Cancel {
+        order: u8,
+    },
+    /// A step that a device reports: the one that comes next, where `luck` is small.
+    Report {
+        payment: u8,
+        luck: u8,
+    },
+    Reverse {
+        payment: u8,
+    },
+    Close {
+        payment: u8,
+        charged: Charged,
+    },
+    Foreign {
+        receipt: u8,
+    },
+    SettleForeign {
+        which: u8,
+    },
+    Retire {
+        device: u8,
+    },
+    Change {
+        sku: u8,
+        edit: Edit,
+    },
+    Stock {
+        sku: u8,
+        change: StockChange,
+        reason: StockReason,
+    },
+    Import {
+        rows: Vec<(u8, i64, u8)>,
+    },
     OpenDrawer(u16),
     MoveCash(Direction, u16),
     CountDrawer(i8),
-    OpenEvent { clone: bool },
+    OpenEvent {
+        clone: bool,
+    },
     CloseEvent,
 }
 
@@ -281,11 +376,12 @@ pub fn wish() -> impl Strategy<Value = Wish> {
     let off = prop_oneof![3 => Just(0u32), 1 => 0u32..=1_000_000];
     let change = prop_oneof![(-3i64..9).prop_map(StockChange::By), (0i64..12).prop_map(StockChange::To)];
     prop_oneof![
-        8 => (vec(line, 1..4), off, 0u16..500).prop_map(|(lines, off, extra)| Wish::Sell { lines, off, extra }),
+        8 => (vec(line.clone(), 1..4), off, 0u16..500).prop_map(|(lines, off, extra)| Wish::Sell { lines, off, extra }),
         5 => (any::<u8>(), prop::option::of(vec((1u8..4, 1u8..3), 1..3)), any::<bool>())
             .prop_map(|(order, lines, restock)| Wish::Refund { order, lines, restock }),
         2 => any::<u8>().prop_map(|order| Wish::Void { order }),
         4 => (any::<u8>(), any::<u8>()).prop_map(|(order, refund)| Wish::Undo { order, refund }),
+        40 => by_card(line),
         3 => (0u8..4, sane_edit()).prop_map(|(sku, edit)| Wish::Change { sku, edit }),
         2 => (0u8..4, change, arbitrary::reason()).prop_map(|(sku, change, reason)| Wish::Stock { sku, change, reason }),
         1 => vec((0u8..6, 0i64..9, any::<u8>()), 1..4).prop_map(|rows| Wish::Import { rows }),
@@ -293,6 +389,24 @@ pub fn wish() -> impl Strategy<Value = Wish> {
         2 => (arbitrary::direction(), any::<u16>()).prop_map(|(way, amount)| Wish::MoveCash(way, amount)),
         2 => any::<i8>().prop_map(Wish::CountDrawer),
         1 => any::<bool>().prop_map(|clone| Wish::OpenEvent { clone }),
+    ]
+}
+
+/// Wishes about what waits for its payment.
+fn by_card(line: impl Strategy<Value = (u8, u8, u32)> + Clone + 'static) -> impl Strategy<Value = Wish> {
+    let share = prop_oneof![2 => Just(0u8), 1 => any::<u8>()];
+    prop_oneof![
+        6 => (vec(line.clone(), 1..3), share.clone()).prop_map(|(lines, cash)| Wish::SellByCard { lines, cash }),
+        3 => (vec(line, 1..3), share).prop_map(|(lines, share)| Wish::SellByReader { lines, share }),
+        2 => (any::<u8>(), prop::option::of(any::<u8>())).prop_map(|(order, share)| Wish::Begin { order, share }),
+        4 => (any::<u8>(), any::<bool>()).prop_map(|(order, by_reader)| Wish::Settle { order, by_reader }),
+        4 => any::<u8>().prop_map(|order| Wish::Cancel { order }),
+        30 => (any::<u8>(), any::<u8>()).prop_map(|(payment, luck)| Wish::Report { payment, luck }),
+        2 => any::<u8>().prop_map(|payment| Wish::Reverse { payment }),
+        2 => (any::<u8>(), arbitrary::charged()).prop_map(|(payment, charged)| Wish::Close { payment, charged }),
+        1 => (0u8..6).prop_map(|receipt| Wish::Foreign { receipt }),
+        1 => any::<u8>().prop_map(|which| Wish::SettleForeign { which }),
+        1 => (0u8..3).prop_map(|device| Wish::Retire { device }),
     ]
 }
 
@@ -320,7 +434,8 @@ impl Wish {
             Wish::Sell { lines, off, extra } => Command::PlaceOrder(sale(lines, *off, *extra, currency)),
             Wish::Refund { order: number, lines, restock } => {
                 let lines = lines.as_ref().map(|lines| lines.iter().map(|(a, b)| ((*a).into(), (*b).into())).collect());
-                Command::Refund { order: order(*number), lines, reason: "broken".to_owned(), restock: *restock }
+                let (order, reason) = (order(*number), "broken".to_owned());
+                Command::Refund { order, lines, reason, restock: *restock, in_cash: *restock }
             }
             Wish::Void { order: number } => Command::Void { order: order(*number), reason: "mistake".to_owned() },
             Wish::Undo { order: number, refund } => {
@@ -329,6 +444,17 @@ impl Wish {
                 let found = refunds.get(usize::from(*refund) % refunds.len().max(1));
                 Command::UndoRefund { order, refund: found.map_or(order, |refund| refund.refund_id) }
             }
+            Wish::SellByCard { .. }
+            | Wish::SellByReader { .. }
+            | Wish::Begin { .. }
+            | Wish::Settle { .. }
+            | Wish::Cancel { .. }
+            | Wish::Report { .. }
+            | Wish::Reverse { .. }
+            | Wish::Close { .. }
+            | Wish::Foreign { .. }
+            | Wish::SettleForeign { .. }
+            | Wish::Retire { .. } => crate::cards::command(self, ledger, event),
             Wish::Change { sku: number, edit } => Command::ChangeItem { sku: sku(*number), edits: vec![edit.clone()] },
             Wish::Stock { sku: number, change, reason } => {
                 Command::MoveStock { sku: sku(*number), change: *change, reason: *reason }
@@ -386,7 +512,7 @@ pub fn sale(lines: &[(u8, u8, u32)], off: u32, extra: u16, currency: Currency) -
     }
 }
 
-fn moved(op: &SealedOp, account: Account, unit: Unit) -> i64 {
+pub fn moved(op: &SealedOp, account: Account, unit: Unit) -> i64 {
     let legs = op.op.postings.iter().filter(|leg| leg.account == account && leg.unit == unit);
     legs.map(|leg| leg.amount).sum()
 }
@@ -398,6 +524,7 @@ pub fn check_op(ledger: &Ledger, op: &SealedOp) {
     match Body::open(op.op.kind, &op.op.body) {
         Ok(Body::OrderPlaced(placed)) => check_order(op, &placed),
         Ok(Body::OrderRefunded(refunded)) => check_refund(ledger, op, &refunded),
+        Ok(Body::OrderPaid(paid)) => crate::cards::check_paid(ledger, op, &paid),
         Ok(_) => {}
         Err(error) => panic!("a body that was written can be read: {error:?}"),
     }
@@ -406,7 +533,11 @@ pub fn check_op(ledger: &Ledger, op: &SealedOp) {
 fn check_order(op: &SealedOp, placed: &OrderPlaced) {
     let unit = Unit::Money(placed.currency);
     let sum = |part: &dyn Fn(&Line) -> i64| placed.lines.iter().map(part).sum::<i64>();
-    let tendered: i64 = placed.tenders.iter().map(|Tender::Cash(cash)| cash.tendered).sum();
+    let cash = |tender: &Tender| match tender {
+        Tender::Cash(cash) => cash.tendered,
+        Tender::Card(_) | Tender::CardExternal(_) => panic!("a sale in one op is paid in cash"),
+    };
+    let tendered: i64 = placed.tenders.iter().map(cash).sum();
     let (total, tax) = (sum(&|line| line_total(line, placed.prices)), sum(&|line| line.tax));
     assert_eq!(total, placed.total, "INV-08: lines add up to the total");
     assert_eq!(tendered - placed.change, placed.total, "INV-08: tenders less change are the total");
@@ -418,10 +549,15 @@ fn check_order(op: &SealedOp, placed: &OrderPlaced) {
 
 fn check_refund(ledger: &Ledger, op: &SealedOp, refunded: &OrderRefunded) {
     let order = ledger.orders.get(&refunded.order).expect("the order is at hand");
-    let unit = Unit::Money(order.placed.currency);
+    let unit = Unit::Money(order.sale.currency);
     let amount: i64 = refunded.lines.iter().map(|part| part.amount).sum();
+    let by_card: i64 = match (refunded.kind, order.paid()) {
+        (RefundKind::Void, Some(paid)) => paid.payments().map(|card| card.amount).sum(),
+        _ => 0,
+    };
     assert_eq!(amount, refunded.amount, "a refund is the sum of its lines");
-    assert_eq!(moved(op, Account::CASH, unit), -amount, "the drawer gives what the refund says");
+    assert_eq!(moved(op, Account::CASH, unit), by_card - amount, "the drawer gives what no card was paid back");
+    assert_eq!(moved(op, Account::PREPAID, unit), -by_card, "what cards were paid back is owed no more");
     assert!(refunded.lines.iter().all(|part| part.amount >= 0), "no part of a refund is negative");
 }
 
@@ -434,17 +570,19 @@ pub fn check_books(ledger: &Ledger, log: &[SealedOp]) {
         }
         assert!(sums.values().all(|sum| *sum == 0), "INV-07: all accounts of a unit sum to zero");
     }
+    crate::cards::check_money(ledger);
     let over = u16::from_bytes(&AnomalyKind::OverRefund.to_bytes()).expect("anomaly kinds are numbers");
     for order in ledger.orders.values() {
         let back: i64 = order.standing_refunds().map(|refund| refund.body.amount).sum();
         let named = ledger.anomalies.contains_key(&(order.order_id, over));
-        assert!(back <= order.placed.total || named, "INV-09: {back} given back of {}", order.placed.total);
+        assert!(back <= order.sale.total || named, "INV-09: {back} given back of {}", order.sale.total);
     }
     let mut series: BTreeMap<_, Vec<u64>> = BTreeMap::new();
     let mut seen = BTreeSet::new();
     for op in log.iter().filter(|op| seen.insert(op.id())) {
         let receipt = match Body::open(op.op.kind, &op.op.body) {
             Ok(Body::OrderPlaced(body)) => body.receipt,
+            Ok(Body::OrderPaid(body)) => body.receipt,
             Ok(Body::OrderRefunded(body)) => body.receipt,
             Ok(Body::RefundUndone(body)) => body.receipt,
             _ => continue,

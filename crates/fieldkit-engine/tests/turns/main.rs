@@ -5,17 +5,20 @@
 
 use ed25519_dalek::{Signer, SigningKey};
 use fieldkit_core::body::{
-    Body, Edit, Limit, Prices, ReplicaAdmitted, RollbackNoticed, Seller, Source, StockReason, TaxRate,
+    Baseline, Body, DeviceAccepted, DeviceRole, Edit, Limit, PaymentStep, Prices, RecordKind, ReplicaAdmitted,
+    RollbackNoticed, Seller, Source, StockReason, TaxRate, TerminalRecord,
 };
 use fieldkit_core::chain::ChainCheck;
 use fieldkit_core::decide::{
     Command, Founding, LineRequest, NewEvent, NewItem, OrderRequest, StockChange, TenderRequest,
 };
-use fieldkit_core::id::{Hash, OpId, ReplicaKey};
+use fieldkit_core::id::{Hash, OpId, ReplicaKey, Zero};
 use fieldkit_core::ledger::Ledger;
 use fieldkit_core::op::{Actor, CommandKey, Key, SealedOp};
-use fieldkit_core::order::{Discount, Order};
+use fieldkit_core::order::{Discount, Order, OrderState};
+use fieldkit_core::payment::{Payment, PaymentState};
 use fieldkit_core::refusal::Refusal;
+use fieldkit_core::snapshot;
 use fieldkit_core::stamp::ClockQuality;
 use fieldkit_engine::{
     Answer, Asked, Engine, Input, Known, Load, Outcome, Output, Projection, SIGN_TURNS, Ticket, Turn,
@@ -47,6 +50,8 @@ struct Shell {
     asked: BTreeMap<Ticket, Key>,
     answers: BTreeMap<Ticket, Answer>,
     tickets: u64,
+    /// What terminals were told to do, in the order in which it left.
+    payments: Vec<Payment>,
 }
 
 impl Shell {
@@ -92,6 +97,7 @@ impl Shell {
             asked: BTreeMap::new(),
             answers: BTreeMap::new(),
             tickets: 0,
+            payments: Vec::new(),
         };
         shell.settle();
         for sku in ["MUG", "PRINT"] {
@@ -105,15 +111,31 @@ impl Shell {
 
     /// Gives a command; the fingerprint tells requests of one key apart.
     fn ask(&mut self, key: &[u8], fingerprint: u8, command: Command) -> Ticket {
+        let key = Key::new(key).expect("a key has 1 to 64 bytes");
+        self.ask_as(self.owner, CommandKey { key, fingerprint: [fingerprint; 16] }, command)
+    }
+
+    /// Reports a step of a payment under the key of the report.
+    fn report(&mut self, payment: OpId, step: PaymentStep) -> Ticket {
+        let open = &self.engine.ledger().events[&self.event].open_payments;
+        let known = open.get(&payment).cloned().or_else(|| {
+            let payments = self.orders.values().flat_map(|order| &order.payments);
+            payments.into_iter().find(|known| known.payment_id == payment).cloned()
+        });
+        let known = known.expect("the payment is known");
+        let (key, order) = (known.command_key(&step), known.order);
+        self.ask_as(Actor::Device(Zero), key, Command::MovePayment { order, payment, step })
+    }
+
+    fn ask_as(&mut self, actor: Actor, key: CommandKey, command: Command) -> Ticket {
         self.tickets += 1;
         let ticket = Ticket(self.tickets);
-        let key = Key::new(key).expect("a key has 1 to 64 bytes");
-        self.asked.insert(ticket, key.clone());
+        self.asked.insert(ticket, key.key.clone());
         let asked = Asked {
             command,
             event: Some(self.event),
-            actor: self.owner,
-            key: CommandKey { key, fingerprint: [fingerprint; 16] },
+            actor,
+            key,
             wall_ms: NOON_MS + self.tickets * 1_000,
             quality: ClockQuality::System,
         };
@@ -136,6 +158,14 @@ impl Shell {
                     assert!(durable, "an answer left before its ops were durable");
                     assert!(self.answers.insert(ticket, *answer).is_none(), "a command was answered twice");
                 }
+                Output::Payments(payments) => {
+                    for payment in payments {
+                        let told = payment.moves.last().map_or(payment.payment_id, |last| last.op);
+                        let durable = self.journal.iter().any(|op| op.id() == told);
+                        assert!(durable, "a payment left before its newest op was durable");
+                        self.payments.push(payment);
+                    }
+                }
                 Output::Project(projection) => self.unprojected.push_back(*projection),
             }
             if !self.hold_lookups {
@@ -148,7 +178,7 @@ impl Shell {
     fn look_up(&self, load: Load) -> Input {
         let answered = load.key.and_then(|key| self.keys.get(&key)).cloned();
         let spoken_of = answered.as_ref().and_then(|(_, op)| match Body::open(op.op.kind, &op.op.body) {
-            Ok(Body::OrderPlaced(_)) => Some(op.id()),
+            Ok(Body::OrderPlaced(_) | Body::OrderOpened(_)) => Some(op.id()),
             _ => Ledger::wants(op),
         });
         let wanted = [load.order, spoken_of].into_iter().flatten();
@@ -255,8 +285,41 @@ fn sale(units: i64) -> Command {
     })
 }
 
+/// The same sale by card, at a terminal that the kit accepted.
+fn by_card(units: i64) -> Command {
+    let Command::PlaceOrder(request) = sale(units) else { unreachable!("a sale places an order") };
+    Command::PlaceOrder(OrderRequest { tenders: vec![TenderRequest::Card { amount: None, device: None }], ..request })
+}
+
+fn terminal() -> Command {
+    Command::AcceptDevice(DeviceAccepted {
+        role: DeviceRole::Terminal,
+        driver: "zvt".to_owned(),
+        identity: "52523535".to_owned(),
+        label: "terminal".to_owned(),
+    })
+}
+
+fn charge(amount: i64) -> TerminalRecord {
+    TerminalRecord {
+        kind: RecordKind::Payment,
+        terminal_id: "52523535".to_owned(),
+        receipt: 231,
+        trace: 975,
+        amount,
+        currency: fieldkit_core::money::Currency::from_code("EUR").expect("EUR is in ISO 4217"),
+        date: None,
+        time: None,
+        card_name: String::new(),
+        masked_pan: String::new(),
+        authorisation: String::new(),
+        result: 0,
+        reversed_trace: None,
+    }
+}
+
 fn refund(order: OpId, units: u32) -> Command {
-    Command::Refund { order, lines: Some(vec![(1, units)]), reason: "broken".to_owned(), restock: true }
+    Command::Refund { order, lines: Some(vec![(1, units)]), reason: "broken".to_owned(), restock: true, in_cash: false }
 }
 
 fn order_of(answer: &Answer) -> OpId {
@@ -448,10 +511,10 @@ fn a_kit_that_went_back_goes_on_as_a_new_replica() {
     check_same(shell.answer(sold), shell.answer(again));
     assert!(shell.answer(back).result.is_ok());
     let placed = match &shell.answer(next).result {
-        Ok(Outcome::Order(order)) => order.placed.receipt,
+        Ok(Outcome::Order(order)) => order.receipt().map(|(_, number)| number),
         other => panic!("the new replica sells: {other:?}"),
     };
-    assert_eq!(placed, 1, "a new replica has a series of its own");
+    assert_eq!(placed, Some(1), "a new replica has a series of its own");
     let ledger = shell.engine.ledger();
     assert!(ledger.replicas.contains_key(&new) && ledger.anomalies.is_empty());
     shell.check();
@@ -578,4 +641,94 @@ proptest! {
             }
         }
     }
+}
+
+#[test]
+fn a_payment_leaves_only_after_its_intent_is_durable() {
+    let mut shell = Shell::new();
+    shell.ask(b"t", 1, terminal());
+    shell.settle();
+    shell.ask(b"k", 1, by_card(2));
+    shell.end_of_batch();
+    assert!(shell.payments.is_empty(), "no terminal hears of an amount that is not on the disk");
+    shell.sync();
+    assert_eq!(shell.payments.iter().map(Payment::state).collect::<Vec<_>>(), [PaymentState::Intended]);
+    shell.settle();
+    let payment = shell.payments[0].payment_id;
+    shell.report(payment, PaymentStep::Sent(Baseline::default()));
+    shell.end_of_batch();
+    assert_eq!(shell.payments.len(), 1);
+    shell.settle();
+    assert_eq!(shell.payments.last().map(Payment::state), Some(PaymentState::Sent));
+    shell.check();
+}
+
+#[test]
+fn a_report_told_twice_is_answered_and_written_once() {
+    let mut shell = Shell::new();
+    shell.ask(b"t", 1, terminal());
+    shell.settle();
+    let sold = shell.ask(b"k", 1, by_card(2));
+    shell.settle();
+    let payment = shell.payments[0].payment_id;
+    let mut tickets = Vec::new();
+    for step in [
+        PaymentStep::Sent(Baseline::default()),
+        PaymentStep::Approved(charge(666)),
+        PaymentStep::Approved(charge(666)),
+        PaymentStep::Captured(Zero),
+        PaymentStep::Approved(charge(666)),
+        PaymentStep::Captured(Zero),
+    ] {
+        tickets.push(shell.report(payment, step));
+        shell.settle();
+    }
+    let repeated: Vec<bool> = tickets.iter().map(|ticket| shell.answer(*ticket).repeated).collect();
+    assert_eq!(repeated, [false, false, true, false, true, true], "PAY-05");
+    check_same(shell.answer(tickets[1]), shell.answer(tickets[2]));
+    check_same(shell.answer(tickets[3]), shell.answer(tickets[5]));
+    let order = shell.orders.values().next().expect("one order was placed");
+    assert_eq!((order.state(), order.payments[0].moves.len()), (OrderState::Paid, 3));
+    // The sale itself, asked again: the answer that was given then, which waited for the card.
+    let again = shell.ask(b"k", 1, by_card(2));
+    shell.settle();
+    check_same(shell.answer(sold), shell.answer(again));
+    let refused = shell.ask(b"v", 1, Command::CancelOrder { order: order_of(shell.answer(sold)), reason: "x".into() });
+    shell.settle();
+    let twice = shell.ask(b"v", 1, Command::CancelOrder { order: order_of(shell.answer(sold)), reason: "x".into() });
+    shell.settle();
+    check_same(shell.answer(refused), shell.answer(twice));
+    assert!(matches!(&shell.answer(twice).result, Err(refusal) if refusal.status() == 409));
+    shell.check();
+}
+
+#[test]
+fn a_start_from_a_snapshot_knows_what_is_open() {
+    let mut shell = Shell::new();
+    shell.ask(b"t", 1, terminal());
+    shell.ask(b"k", 1, by_card(2));
+    shell.settle();
+    let payment = shell.payments[0].payment_id;
+    shell.report(payment, PaymentStep::Sent(Baseline::default()));
+    shell.settle();
+    let (bytes, known) = (shell.engine.ledger().state_bytes(), shell.journal.len());
+    assert!(shell.engine.ledger().orders.is_empty(), "orders are let go, what is open about them is not");
+    for step in [PaymentStep::Unknown("power".to_owned()), PaymentStep::Approved(charge(666))] {
+        shell.report(payment, step);
+        shell.settle();
+    }
+    let ledger = snapshot::read(&bytes).expect("a snapshot reads back");
+    let mut engine = Engine::new(ledger, SigningKey::from_bytes(&[1; 32]), None);
+    let open = |engine: &Engine| engine.ledger().events[&shell.event].open_payments[&payment].state();
+    assert_eq!(open(&engine), PaymentState::Sent);
+    // The state on disk may hold the order as it was later; folding what is known already changes nothing.
+    for op in &shell.journal[known..] {
+        let order = Ledger::wants(op).and_then(|id| shell.orders.get(&id)).cloned();
+        assert!(engine.fold(op, order.map(Arc::unwrap_or_clone)));
+    }
+    assert_eq!(open(&engine), PaymentState::Approved);
+    assert_eq!(engine.ledger().state_bytes(), shell.engine.ledger().state_bytes());
+    let projection = engine.take_folded();
+    assert_eq!(projection.orders, shell.orders.values().cloned().collect::<Vec<_>>());
+    shell.check();
 }

@@ -51,7 +51,7 @@ pub async fn list(
 #[utoipa::path(post, path = "/api/v1/orders", operation_id = "place_order", tag = "orders",
     request_body = wire::NewOrder,
     params(("Idempotency-Key" = String, Header, description = "Names this request, so that it can be repeated")),
-    responses((status = 201, description = "The order, paid", body = wire::Order), Problem))]
+    responses((status = 201, description = "The order, paid; with a card, waiting for it", body = wire::Order), Problem))]
 pub async fn place(State(shop): State<Shop>, write: Write<wire::NewOrder>) -> Result<Answer<wire::Order>, Problem> {
     let command = Command::PlaceOrder(request(write.body)?);
     let (gain, done) = shop.give(command, None, write.key, ANSWER_SECONDS_MAX).await?;
@@ -73,7 +73,10 @@ pub async fn one(State(shop): State<Shop>, At(id): At<String>) -> Result<Json<wi
     responses((status = 200, description = "The QR code", content_type = "image/svg+xml", body = String), Problem))]
 pub async fn receipt(State(shop): State<Shop>, At(id): At<String>) -> Result<impl IntoResponse, Problem> {
     let order = find(&shop, &id).await?;
-    let token = shop.look(move |shelf| (shelf.receipt_token)(&order)).await?;
+    let token = shop.look(move |shelf| (shelf.receipt_token)(&order)).await?.ok_or_else(|| {
+        let detail = "The order is not paid and has no receipt yet.";
+        Problem::new(StatusCode::CONFLICT, "no_receipt", detail, "Ask again once it is paid.")
+    })?;
     let too_long = || {
         let detail = "The receipt has too much text for a QR code.";
         Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "receipt_too_long", detail, "Show the receipt's token instead.")
@@ -94,10 +97,17 @@ pub async fn refund(
     At(id): At<String>,
     write: Write<wire::NewRefund>,
 ) -> Result<Answer<wire::Order>, Problem> {
-    let wire::NewRefund { lines, reason, tender: _, restock } = write.body;
+    let wire::NewRefund { lines, reason, tender, restock } = write.body;
     let lines = lines.map(parts).transpose()?;
+    let in_cash = match tender {
+        None => false,
+        Some(wire::TenderKind::Cash) => true,
+        Some(wire::TenderKind::Card | wire::TenderKind::CardExternal) => {
+            return Err(Problem::field("tender: a refund gives cash; a card is paid back by voiding the order."));
+        }
+    };
     let order = order_id(&shop, &id).await?;
-    let command = Command::Refund { order, lines, reason, restock };
+    let command = Command::Refund { order, lines, reason, restock, in_cash };
     let (gain, done) = shop.give(command, None, write.key, ANSWER_SECONDS_MAX).await?;
     Ok(Answer::created(show(&shop, gain, done).await?, done))
 }
@@ -194,22 +204,41 @@ fn request(body: wire::NewOrder) -> Result<OrderRequest, Problem> {
             discount_reason: line.discount_reason.unwrap_or_default(),
         })
     };
-    let coded = |money: wire::Money| (money.minor.0, money.currency.0.code().to_owned());
-    let tender = |tender: wire::NewTender| match tender.kind {
-        wire::TenderKind::Cash => {
-            let (minor, currency) = coded(tender.amount);
-            TenderRequest::Cash { minor, currency }
-        }
-    };
     let wire::Source { till, campaign, session, variant } = body.source.unwrap_or_default();
     Ok(OrderRequest {
         lines: body.lines.into_iter().enumerate().map(line).collect::<Result<_, Problem>>()?,
         discount: discount("discount", body.discount)?,
         discount_reason: body.discount_reason.unwrap_or_default(),
-        tenders: body.tenders.into_iter().map(tender).collect(),
+        tenders: body.tenders.into_iter().enumerate().map(tender).collect::<Result<_, Problem>>()?,
         expected_total: body.expected_total.map(coded),
         source: Source { till, campaign, session, variant },
         cart_opened_ms: body.cart_opened_at.as_deref().map(opened).transpose()?,
+    })
+}
+
+fn coded(money: wire::Money) -> (i64, String) {
+    (money.minor.0, money.currency.0.code().to_owned())
+}
+
+fn tender((at, tender): (usize, wire::NewTender)) -> Result<TenderRequest, Problem> {
+    let wire::NewTender { kind, amount, reference, reader } = tender;
+    let needed = |field: &str| Problem::field(format!("tenders[{at}].{field}: this means of paying needs it."));
+    let strange = |field: &str| Problem::field(format!("tenders[{at}].{field}: this means of paying has none."));
+    if kind != wire::TenderKind::CardExternal {
+        reference.as_ref().map_or(Ok(()), |_| Err(strange("reference")))?;
+        reader.as_ref().map_or(Ok(()), |_| Err(strange("reader")))?;
+    }
+    Ok(match kind {
+        wire::TenderKind::Cash => {
+            let (minor, currency) = amount.map(coded).ok_or_else(|| needed("amount"))?;
+            TenderRequest::Cash { minor, currency }
+        }
+        wire::TenderKind::Card => TenderRequest::Card { amount: amount.map(coded), device: None },
+        wire::TenderKind::CardExternal => {
+            let (minor, currency) = amount.map(coded).ok_or_else(|| needed("amount"))?;
+            let reference = reference.ok_or_else(|| needed("reference"))?;
+            TenderRequest::CardExternal { minor, currency, reader: reader.unwrap_or_default(), reference }
+        }
     })
 }
 

@@ -11,6 +11,7 @@ const OPERATIONS: &[&str] = &[
     "get /api/v1/orders",
     "get /api/v1/orders/{id}",
     "get /api/v1/orders/{id}/receipt.svg",
+    "get /api/v1/payments",
     "get /api/v1/status",
     "get /api/v1/updates",
     "get /api/v1/verify",

@@ -31,7 +31,7 @@ async fn what_cannot_be_read_is_a_problem_that_names_the_field() {
         (tender(r#"{"minor":1,"currency":"EURO"}"#), 422, "field", "tenders[0].amount.currency"),
         (tender(r#"{"minor":1}"#), 422, "field", "currency"),
         (tender(r#"{"minor":1,"minor":2,"currency":"EUR"}"#), 422, "field", "minor"),
-        (r#"{"lines":[],"tenders":[{"kind":"card"}]}"#.to_owned(), 422, "field", "tenders[0].kind"),
+        (r#"{"lines":[],"tenders":[{"kind":"cheque"}]}"#.to_owned(), 422, "field", "tenders[0].kind"),
         (r#"{"lines":[],"tenders":[],"colour":1}"#.to_owned(), 422, "field", "colour"),
         (r#"{"lines":[],"tenders":[],"discount":{}}"#.to_owned(), 422, "field", "discount"),
         (r#"{"lines":[],"tenders":[],"cart_opened_at":"noon"}"#.to_owned(), 422, "field", "cart_opened_at"),

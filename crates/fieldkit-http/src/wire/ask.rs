@@ -173,10 +173,14 @@ pub struct NewLine {
 
 /// Means of paying.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
+#[serde(rename_all = "kebab-case")]
 pub enum TenderKind {
     /// Notes and coins.
     Cash,
+    /// A card at a terminal of the kit.
+    Card,
+    /// A card on a reader of the crew's own.
+    CardExternal,
 }
 
 /// What the buyer hands over.
@@ -185,8 +189,15 @@ pub enum TenderKind {
 pub struct NewTender {
     /// Means of paying.
     pub kind: TenderKind,
-    /// Cash: what was handed over; the change is amount less total.
-    pub amount: Money,
+    /// Cash: what was handed over; the change is amount less total. A card: what to charge; left out, what is left to pay.
+    #[serde(default)]
+    pub amount: Option<Money>,
+    /// The crew's own reader: its reference, or the card's last four digits. Never a card number.
+    #[serde(default)]
+    pub reference: Option<String>,
+    /// The crew's own reader: which, in the crew's words.
+    #[serde(default)]
+    pub reader: Option<String>,
 }
 
 /// A sale.
@@ -223,7 +234,7 @@ pub struct NewRefund {
     pub lines: Option<Vec<LineQuantity>>,
     /// Why, 1 to 80 characters.
     pub reason: String,
-    /// How the money goes back; cash where it is left out.
+    /// How the money goes back: cash. An order paid by card is refunded in cash only where that is said here.
     #[serde(default)]
     pub tender: Option<TenderKind>,
     /// Whether the units may be sold again; they may where it is left out.
@@ -319,6 +330,19 @@ pub struct OrdersQuery {
     #[serde(default)]
     pub limit: Option<u32>,
     /// Only orders older than this one.
+    #[serde(default)]
+    pub before: Option<String>,
+}
+
+/// Which payments.
+#[derive(Clone, Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct PaymentsQuery {
+    /// At most so many, 1 to 200; 50 where it is left out.
+    #[serde(default)]
+    pub limit: Option<u32>,
+    /// Only payments before this one.
     #[serde(default)]
     pub before: Option<String>,
 }

@@ -90,7 +90,7 @@ pub struct Status {
     pub devices: Vec<Value>,
     /// Links; none yet.
     pub links: Vec<Value>,
-    /// Money at risk from payments not yet confirmed; cash leaves none.
+    /// Money that terminals took without the issuer and that may never come.
     pub exposure: Option<Money>,
     /// Power; not known yet.
     pub power: Option<Value>,
@@ -269,22 +269,32 @@ pub struct Payment {
     pub payment_id: String,
     /// The order.
     pub order_id: String,
-    /// Means of paying.
+    /// `cash`, `card` (a terminal of the kit) or `card-external` (a reader of the crew's own).
     pub tender: &'static str,
-    /// `captured`.
+    /// `intended`, `sent`, `unknown`, `approved`, `captured`, `at_risk`, `declined`, `cancelled`, `reversing`,
+    /// `reversal_unknown`, `reversed`, `not_charged`, `mismatched`, `closed_by_person` or `attested`; cash is `captured`.
     pub state: &'static str,
-    /// What the kit keeps of it.
+    /// What was asked for; of cash, what the kit keeps of it.
     pub amount: Money,
     /// What was handed over.
     pub tendered: Money,
     /// What went back at once.
     pub change: Money,
-    /// Reference as settlement files carry it.
+    /// What counts for the order now; nothing where the attempt came to nothing or was undone.
+    pub taken: Money,
+    /// Reference as settlement files carry it: what the crew typed, else the terminal's id and trace number.
+    #[schema(example = "52523535-000975")]
     pub reference: Option<String>,
+    /// Id of the terminal.
+    pub terminal_id: Option<String>,
     /// Receipt number of the terminal.
-    pub terminal_receipt: Option<String>,
+    pub terminal_receipt: Option<u32>,
     /// Trace number of the terminal.
-    pub trace: Option<String>,
+    pub trace: Option<u32>,
+    /// The card's scheme and masked number.
+    pub card: Option<String>,
+    /// What the terminal says it charged.
+    pub charged: Option<Money>,
 }
 
 /// A refund or void.
@@ -315,11 +325,11 @@ pub struct Refund {
 pub struct Order {
     /// Its id.
     pub order_id: String,
-    /// Receipt number in its series.
-    pub receipt: u64,
+    /// Receipt number in its series; null until it is paid.
+    pub receipt: Option<u64>,
     /// Four characters that name the series.
     pub series: String,
-    /// `paid`, `part_refunded`, `refunded` or `voided`.
+    /// `awaiting_payment`, `cancelled`, `paid`, `part_refunded`, `refunded` or `voided`.
     pub state: &'static str,
     /// When (RFC 3339, in the event's zone).
     pub placed_at: String,
@@ -347,8 +357,8 @@ pub struct Order {
     /// Position and four characters of the op, for the slip.
     #[schema(example = "52-Q4TM")]
     pub slip: String,
-    /// The signed receipt: the text inside the QR.
-    pub receipt_token: String,
+    /// The signed receipt: the text inside the QR; null until it is paid.
+    pub receipt_token: Option<String>,
     /// Whether it is for practice only.
     pub training: bool,
     /// Where the sale came from.
@@ -517,8 +527,8 @@ pub struct StockUpdate {
 pub struct OrderUpdate {
     /// Its id.
     pub order_id: String,
-    /// Receipt number.
-    pub receipt: u64,
+    /// Receipt number; null until it is paid.
+    pub receipt: Option<u64>,
     /// Series.
     pub series: String,
     /// What it is now.

@@ -3,14 +3,13 @@
 use ed25519_dalek::SigningKey;
 use fieldkit_core::author::{Author, Context, Draft};
 use fieldkit_core::body::{
-    Body, CashTender, CommandRefused, Fiscal, Line, OrderPlaced, OrderRefunded, Prices, RefundKind, RefundLine, Source,
-    Tender,
+    Body, CashTender, CommandRefused, Fiscal, Line, OrderRefunded, Prices, RefundKind, RefundLine, Source, Tender,
 };
 use fieldkit_core::id::{Hash, OpId, ReplicaKey, Space, StreamId, Zero};
 use fieldkit_core::ledger::Ledger;
 use fieldkit_core::money::Currency;
 use fieldkit_core::op::{Actor, SealedOp};
-use fieldkit_core::order::Order;
+use fieldkit_core::order::{Order, Paid, Sale};
 use fieldkit_core::stamp::{ClockQuality, Stamp};
 use fieldkit_sqlite::{Batch, SignedHead};
 
@@ -87,16 +86,14 @@ pub fn order(order_id: OpId, lines: u32) -> Order {
         units: vec![],
     };
     let total = i64::from(lines) * 3000;
-    let placed = OrderPlaced {
-        receipt: order_id.seq,
+    let sale = Sale {
         currency: Currency::from_code("EUR").expect("the euro is a currency"),
         prices: Prices::Inclusive,
         lines: (1..=lines).map(line).collect(),
         discount: 0,
         discount_reason: String::new(),
         total,
-        tenders: vec![Tender::Cash(CashTender { tendered: total + 500 })],
-        change: 500,
+        planned: vec![],
         source: Source {
             till: "till-1".into(),
             campaign: String::new(),
@@ -104,6 +101,13 @@ pub fn order(order_id: OpId, lines: u32) -> Order {
             variant: String::new(),
         },
         cart_opened_ms: None,
+        business_day: 20_254,
+    };
+    let paid = Paid {
+        by: None,
+        receipt: order_id.seq,
+        tenders: vec![Tender::Cash(CashTender { tendered: total + 500 })],
+        change: 500,
         paid_ms: 1_750_000_000_000,
         business_day: 20_254,
         fiscal: Fiscal::NotRequired(Zero),
@@ -111,7 +115,18 @@ pub fn order(order_id: OpId, lines: u32) -> Order {
     let stamp = Stamp { physical_ms: 1_750_000_000_000, counter: 0, quality: ClockQuality::System };
     let event = OpId { stream: StreamId([1; 16]), seq: 2 };
     let actor = Actor::Device(Zero);
-    let mut order = Order { order_id, hash: Hash([2; 32]), event, actor, stamp, placed, refunds: vec![] };
+    let mut order = Order {
+        order_id,
+        hash: Hash([2; 32]),
+        event,
+        actor,
+        stamp,
+        sale,
+        paid: vec![paid],
+        cancelled: vec![],
+        payments: vec![],
+        refunds: vec![],
+    };
     let body = OrderRefunded {
         order: order_id,
         kind: RefundKind::Refund,

@@ -58,6 +58,7 @@ async fn in_session(session: &Session, command: Command) -> Result<Exit> {
         Command::Stock(stock) => catalog::stock(session, stock).await,
         Command::Sell(sell) => sale::sell(session, sell).await,
         Command::Orders(orders) => sale::orders(session, orders).await,
+        Command::Payments(payments) => sale::payments(session, payments).await,
         Command::Refund(refund) => sale::refund(session, refund).await,
         Command::Cash(cash) => cash::run(session, cash).await,
         Command::Status(status) => look::status(session, status).await,

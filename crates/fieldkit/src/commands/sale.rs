@@ -1,14 +1,14 @@
-//! `sell`, `orders`, `refund`.
+//! `sell`, `orders`, `payments`, `refund`.
 
 use super::{Session, Usage, amount, given, key, pair, percent_ppm, segment};
-use crate::cli::{Orders, Refund, Sell};
+use crate::cli::{Orders, Payments, Refund, Sell};
 use crate::say::{self, Exit};
 use anyhow::Result;
 use fieldkit_core::money::Currency;
 use hyper::Method;
 use serde_json::{Value, json};
 
-/// Orders asked for in one request.
+/// Orders or payments asked for in one request.
 const PAGE: u32 = 200;
 
 /// `sell`
@@ -16,15 +16,7 @@ pub async fn sell(session: &Session, options: Sell) -> Result<Exit> {
     let key = key(&options.repeat)?;
     let currency = given!(session.currency().await?);
     let lines = lines(&options, currency)?;
-    let mut tenders = Vec::new();
-    for tender in &options.tenders {
-        let (kind, value) = pair(tender, "KIND=AMOUNT")?;
-        if kind != "cash" {
-            return Err(Usage(format!("{kind:?} is no tender of this kit; cash is")).into());
-        }
-        let minor = amount(value, currency)?;
-        tenders.push(json!({"kind": "cash", "amount": {"minor": minor, "currency": currency.code()}}));
-    }
+    let tenders = options.tenders.iter().map(|text| tender(text, currency)).collect::<Result<Vec<Value>>>()?;
     let mut body = json!({
         "lines": lines,
         "tenders": tenders,
@@ -37,6 +29,26 @@ pub async fn sell(session: &Session, options: Sell) -> Result<Exit> {
     let order = given!(session.write(Method::POST, "/api/v1/orders", &key, &body).await?);
     print_sale(session, &order);
     Ok(Exit::Fine)
+}
+
+/// `cash=AMOUNT`, `card`, `card=AMOUNT` or `card-external=AMOUNT:REFERENCE`.
+fn tender(text: &str, currency: Currency) -> Result<Value> {
+    let (kind, value) = text.split_once('=').map_or((text, None), |(kind, value)| (kind, Some(value)));
+    let money =
+        |text: &str| Ok::<_, anyhow::Error>(json!({"minor": amount(text, currency)?, "currency": currency.code()}));
+    let form = |form: &str| Usage(format!("{text:?} is not of the form {form}"));
+    match (kind, value) {
+        ("cash", Some(value)) => Ok(json!({"kind": kind, "amount": money(value)?})),
+        ("cash", None) => Err(form("cash=AMOUNT").into()),
+        ("card", Some(value)) => Ok(json!({"kind": kind, "amount": money(value)?})),
+        ("card", None) => Ok(json!({"kind": kind})),
+        ("card-external", value) => {
+            let parts = value.and_then(|value| value.split_once(':')).filter(|(_, reference)| !reference.is_empty());
+            let (value, reference) = parts.ok_or_else(|| form("card-external=AMOUNT:REFERENCE"))?;
+            Ok(json!({"kind": kind, "amount": money(value)?, "reference": reference}))
+        }
+        _ => Err(Usage(format!("{kind:?} is no tender of this kit; cash, card and card-external are")).into()),
+    }
 }
 
 fn lines(options: &Sell, currency: Currency) -> Result<Vec<Value>> {
@@ -86,13 +98,11 @@ fn print_sale(session: &Session, order: &Value) {
         say::line(&format!("{quantity} × {name}  {}", say::money(&line["total"])));
     }
     say::line(&format!("total {}   change {}", say::money(&order["total"]), say::money(&order["change"])));
-    say::line(&format!(
-        "receipt {}-{}   {}   {}",
-        say::text(order, "series"),
-        say::text(order, "receipt"),
-        say::text(order, "state"),
-        say::text(order, "durability"),
-    ));
+    for payment in order["payments"].as_array().into_iter().flatten().filter(|payment| payment["tender"] != "cash") {
+        say::line(&payment_line(payment).join("   "));
+    }
+    let state = say::text(order, "state").replace('_', " ");
+    say::line(&format!("receipt {}   {state}   {}", receipt(order), say::text(order, "durability")));
     print_refunds(order);
     for warning in order["warnings"].as_array().into_iter().flatten() {
         say::talk(&format!("warning: {}", warning.as_str().unwrap_or_default()));
@@ -110,6 +120,57 @@ fn print_refunds(order: &Value) {
     }
 }
 
+/// What an order is called: its receipt, once it has one.
+fn receipt(order: &Value) -> String {
+    match order["receipt"].as_u64() {
+        Some(number) => format!("{}-{number}", say::text(order, "series")),
+        None => "not yet".to_owned(),
+    }
+}
+
+/// Tender, state, amount, reference of a payment.
+fn payment_line(payment: &Value) -> Vec<String> {
+    let state = say::text(payment, "state").replace('_', " ");
+    vec![say::text(payment, "tender"), state, say::money(&payment["amount"]), say::text(payment, "reference")]
+}
+
+/// `payments`
+pub async fn payments(session: &Session, options: Payments) -> Result<Exit> {
+    let all = given!(pages(session, "payments", "payment_id", options.limit).await?);
+    if session.json {
+        say::json(&Value::Array(all));
+        return Ok(Exit::Fine);
+    }
+    let row = |payment: &Value| {
+        let mut row = vec![say::text(payment, "payment_id")];
+        row.extend(payment_line(payment));
+        row
+    };
+    let heads = ["payment", "tender", "state", "amount", "reference"];
+    say::table(&heads, &[3], &all.iter().map(row).collect::<Vec<_>>());
+    Ok(Exit::Fine)
+}
+
+/// All of a list up to `limit`, page by page.
+async fn pages(session: &Session, list: &str, id: &str, limit: u32) -> Result<std::result::Result<Vec<Value>, Exit>> {
+    let mut all: Vec<Value> = Vec::new();
+    while all.len() < limit as usize {
+        let wanted = PAGE.min(limit - all.len() as u32);
+        let before = all.last().map(|last| format!("&before={}", segment(&say::text(last, id)))).unwrap_or_default();
+        let page = match session.get(&format!("/api/v1/{list}?limit={wanted}{before}")).await? {
+            Ok(page) => page,
+            Err(exit) => return Ok(Err(exit)),
+        };
+        let Value::Array(page) = page else { break };
+        let whole = page.len() == wanted as usize;
+        all.extend(page);
+        if !whole {
+            break;
+        }
+    }
+    Ok(Ok(all))
+}
+
 /// `orders`
 pub async fn orders(session: &Session, options: Orders) -> Result<Exit> {
     if let Some(order) = &options.order {
@@ -121,27 +182,15 @@ pub async fn orders(session: &Session, options: Orders) -> Result<Exit> {
         }
         return Ok(Exit::Fine);
     }
-    let mut all: Vec<Value> = Vec::new();
-    while all.len() < options.limit as usize {
-        let wanted = PAGE.min(options.limit - all.len() as u32);
-        let before = all.last().map(|order| format!("&before={}", say::text(order, "order_id"))).unwrap_or_default();
-        let page = given!(session.get(&format!("/api/v1/orders?limit={wanted}{before}")).await?);
-        let Value::Array(page) = page else { break };
-        let whole = page.len() == wanted as usize;
-        all.extend(page);
-        if !whole {
-            break;
-        }
-    }
+    let all = given!(pages(session, "orders", "order_id", options.limit).await?);
     if session.json {
         say::json(&Value::Array(all));
         return Ok(Exit::Fine);
     }
     let row = |order: &Value| {
-        let number = format!("{}-{}", say::text(order, "series"), say::text(order, "receipt"));
         let training = if order["training"] == json!(true) { "TRAINING" } else { "" };
         let [when, state] = ["placed_at", "state"].map(|name| say::text(order, name));
-        vec![number, when, state, say::money(&order["total"]), training.to_owned()]
+        vec![receipt(order), when, state, say::money(&order["total"]), training.to_owned()]
     };
     say::table(&["receipt", "when", "state", "total", ""], &[3], &all.iter().map(row).collect::<Vec<_>>());
     Ok(Exit::Fine)
@@ -157,12 +206,14 @@ pub async fn refund(session: &Session, options: Refund) -> Result<Exit> {
         if options.void {
             (format!("/api/v1/orders/{order}/void"), json!({"reason": options.reason}))
         } else {
-            let body = json!({
+            let mut body = json!({
                 "lines": refund_lines(&options.lines)?,
                 "reason": options.reason,
-                "tender": "cash",
                 "restock": !options.no_restock,
             });
+            if options.cash {
+                body["tender"] = json!("cash");
+            }
             (format!("/api/v1/orders/{order}/refund"), body)
         }
     };
@@ -171,12 +222,7 @@ pub async fn refund(session: &Session, options: Refund) -> Result<Exit> {
         say::json(&order);
         return Ok(Exit::Fine);
     }
-    say::line(&format!(
-        "order {}-{} is {}",
-        say::text(&order, "series"),
-        say::text(&order, "receipt"),
-        say::text(&order, "state").replace('_', " "),
-    ));
+    say::line(&format!("order {} is {}", receipt(&order), say::text(&order, "state").replace('_', " ")));
     print_refunds(&order);
     Ok(Exit::Fine)
 }
@@ -199,6 +245,22 @@ fn refund_lines(given: &[String]) -> Result<Value> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn tenders_are_read_by_kind() {
+        let euro = Currency::from_code("EUR").expect("EUR is in ISO 4217");
+        let check = |text: &str| tender(text, euro).map_err(|error| error.to_string());
+        let money = json!({"minor": 1250, "currency": "EUR"});
+        assert_eq!(check("cash=12.50"), Ok(json!({"kind": "cash", "amount": money})));
+        assert_eq!(check("card"), Ok(json!({"kind": "card"})));
+        assert_eq!(check("card=12.50"), Ok(json!({"kind": "card", "amount": money})));
+        let external = json!({"kind": "card-external", "amount": money, "reference": "A=B:C"});
+        assert_eq!(check("card-external=12.50:A=B:C"), Ok(external));
+        for wrong in ["cash", "card-external", "card-external=12.50", "card-external=12.50:", "card=x", "cheque=1", "="]
+        {
+            assert!(check(wrong).is_err(), "{wrong}");
+        }
+    }
 
     #[test]
     fn discounts_are_read_as_amounts_or_percent() {

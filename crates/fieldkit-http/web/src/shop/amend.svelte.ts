@@ -1,7 +1,7 @@
 // Amending an order that is paid: refund, void, and the undo of either.
 // Promises: one write at a time per kind; the outcome said is the one the daemon replied with.
 import { formatMoney } from "./money.ts";
-import { receiptName } from "./orders.ts";
+import { paidByCard, receiptName } from "./orders.ts";
 import { say } from "./say.svelte.ts";
 import type { Order, Refund } from "./types.ts";
 import { kit } from "./updates.svelte.ts";
@@ -28,7 +28,8 @@ class Amend {
 
   async void(order: Order, reason: string): Promise<boolean> {
     const path = `/orders/${encodeURIComponent(order.order_id)}/void`;
-    return this.#took(await this.voiding.run(`void of ${receiptName(order)}`, "POST", path, { reason }));
+    const reply = await this.voiding.run(`void of ${receiptName(order)}`, "POST", path, { reason });
+    return this.#took(reply, paidByCard(order));
   }
 
   async again(writer: Writer<Order>): Promise<boolean> {
@@ -43,14 +44,17 @@ class Amend {
     say.good(`Undone: take ${formatMoney(refund.amount, kit.exponent)} back into the drawer.`);
   }
 
-  #took(order: Order | null): boolean {
+  /** `by_card`: what a void gives back on the reader that took it, in minor units. */
+  #took(order: Order | null, by_card = 0): boolean {
     if (order === null) return false;
     this.latest = order;
     const refund = order.refunds.at(-1);
     if (refund !== undefined) {
-      const amount = formatMoney(refund.amount, kit.exponent);
+      const cash = refund.amount.minor - (refund.kind === "void" ? by_card : 0);
+      const shown = (minor: number) => formatMoney({ minor, currency: refund.amount.currency }, kit.exponent);
       const what = refund.kind === "void" ? `Voided ${receiptName(order)}` : `Refund recorded on ${receiptName(order)}`;
-      say.good(`${what}: give back ${amount} in cash.`, () => void this.undo(refund));
+      if (cash === refund.amount.minor) say.good(`${what}: give back ${shown(cash)} in cash.`, () => void this.undo(refund));
+      else say.good(`${what}: give back ${shown(by_card)} on the card reader and ${shown(cash)} in cash.`);
     }
     return true;
   }

@@ -1,17 +1,37 @@
 // Reading an order: states in words, what is left to give back, times for people.
 // Promises: amounts come from the daemon's order; where one cannot be derived for sure the answer is null.
 import { refundShare } from "./totals.ts";
-import type { Order, OrderLine, OrderState } from "./types.ts";
+import type { Order, OrderLine, OrderState, Payment } from "./types.ts";
 
 export const STATE_WORDS: Record<OrderState, string> = {
+  awaiting_payment: "Waiting for payment",
+  cancelled: "Cancelled",
   paid: "Paid",
   part_refunded: "Partly refunded",
   refunded: "Refunded",
   voided: "Voided",
 };
 
-export function receiptName(order: { series: string; receipt: number }): string {
-  return `${order.series}-${order.receipt}`;
+/** Until an order is paid it has no receipt number. */
+export function receiptName(order: { series: string; receipt: number | null }): string {
+  return order.receipt === null ? "No receipt yet" : `${order.series}-${order.receipt}`;
+}
+
+const TENDER_WORDS: Record<string, string> = { cash: "Cash", card: "Card", "card-external": "Card, own reader" };
+
+export function tenderName(payment: Payment): string {
+  const name = TENDER_WORDS[payment.tender] ?? payment.tender;
+  return payment.reference === null ? name : `${name} ${payment.reference}`;
+}
+
+/** Payments whose money counts for the order; attempts that came to nothing are left out. */
+export function taken(order: Order): Payment[] {
+  return order.payments.filter((payment) => payment.tender === "cash" || payment.taken.minor > 0);
+}
+
+/** What was paid without cash, in minor units. */
+export function paidByCard(order: Order): number {
+  return taken(order).reduce((sum, payment) => sum + (payment.tender === "cash" ? 0 : payment.amount.minor), 0);
 }
 
 export function leftOf(line: OrderLine): number {
@@ -19,7 +39,7 @@ export function leftOf(line: OrderLine): number {
 }
 
 export function leftToRefund(order: Order): number {
-  if (order.state === "voided" || order.state === "refunded") return 0;
+  if (order.state !== "paid" && order.state !== "part_refunded") return 0;
   return order.lines.reduce((sum, line) => sum + leftOf(line), 0);
 }
 

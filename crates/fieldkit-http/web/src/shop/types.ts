@@ -159,13 +159,16 @@ export interface Payment {
   amount: Money;
   tendered: Money | null;
   change: Money | null;
+  taken: Money;
+  reference: string | null;
+  card: string | null;
 }
 
-export type OrderState = "paid" | "part_refunded" | "refunded" | "voided";
+export type OrderState = "awaiting_payment" | "cancelled" | "paid" | "part_refunded" | "refunded" | "voided";
 
 export interface Order {
   order_id: string;
-  receipt: number;
+  receipt: number | null;
   series: string;
   state: OrderState;
   placed_at: string;
@@ -180,7 +183,7 @@ export interface Order {
   refunds: Refund[];
   durability: string;
   slip: string;
-  receipt_token: string;
+  receipt_token: string | null;
   training: boolean;
   operator: string | null;
   seller: Seller | null;

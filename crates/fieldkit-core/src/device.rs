@@ -1,0 +1,108 @@
+//! Devices that persons let the kit use, and what terminals told last.
+//!
+//! Promises: a pure fold; a device belongs to the replica that accepted it and to those that follow this one. What a
+//! terminal told last is known across events, because its counters run on.
+//! Absent on purpose: ports, drivers and links, which are no facts of the shop.
+
+use crate::body::{DeviceAccepted, DeviceRole, TerminalRecord};
+use crate::codec::record;
+use crate::id::{OpId, ReplicaKey};
+use crate::ledger::Ledger;
+use crate::matching::{Heard, Match, baseline_of, is_same, matches, undoes};
+use crate::money::Money;
+use crate::payment::{Payment, PaymentState};
+
+/// Most replicas that one kit is taken to have been before.
+const LIVES_MAX: usize = 64;
+
+record! {
+    /// A device.
+    pub struct Device {
+        /// What was accepted.
+        pub body: DeviceAccepted,
+        /// The replica that accepted it.
+        pub replica: Option<ReplicaKey>,
+        /// The op that retired it; the first by op where several did.
+        pub retired: Option<OpId>,
+    }
+}
+
+record! {
+    /// What a terminal told last, by the depth of the op.
+    pub struct LastRecord {
+        /// Depth of the op.
+        pub lamport: u64,
+        /// The op.
+        pub op: OpId,
+        /// What it told.
+        pub record: TerminalRecord,
+    }
+}
+
+/// What a terminal's last transaction is to the ledger.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Recognised<'a> {
+    /// It was recorded before.
+    Known,
+    /// It tells about this payment, whose outcome is open.
+    Tells(&'a Payment, Match),
+    /// It belongs to no payment: a "payment without order".
+    Foreign,
+}
+
+impl Ledger {
+    /// Whether `replica` is `other`, or goes on for it after a roll-back.
+    pub fn goes_on_for(&self, replica: ReplicaKey, other: ReplicaKey) -> bool {
+        let before = |known: &ReplicaKey| self.follows.get(known).copied();
+        std::iter::successors(Some(replica), before).take(LIVES_MAX).any(|known| known == other)
+    }
+
+    /// Devices of a role that `replica` may use, in ascending order of their ids.
+    pub fn devices_of(&self, replica: ReplicaKey, role: DeviceRole) -> impl Iterator<Item = (OpId, &Device)> {
+        let usable = move |device: &Device| {
+            let own = device.replica.is_some_and(|accepted| self.goes_on_for(replica, accepted));
+            own && device.retired.is_none() && device.body.role == role
+        };
+        self.devices.iter().filter(move |(_, device)| usable(device)).map(|(id, device)| (*id, device))
+    }
+
+    /// The payment for which a terminal takes nothing else, because a later transaction would hide its outcome: the one
+    /// that the terminal may be at now, else one that waits for it.
+    pub fn holds_terminal(&self, device: OpId) -> Option<&Payment> {
+        let payments = self.events.values().flat_map(|event| event.open_payments.values());
+        let holding = payments.filter(|payment| payment.device == Some(device) && payment.state().holds_terminal());
+        holding.min_by_key(|payment| !payment.standing().is_asked())
+    }
+
+    /// What the last transaction of `device`, as the terminal tells it when asked, is to the ledger.
+    pub fn recognise(&self, device: OpId, record: &TerminalRecord) -> Recognised<'_> {
+        if let Some(payment) = self.holds_terminal(device) {
+            match told_about(payment, record) {
+                Match::Foreign => {}
+                other => return Recognised::Tells(payment, other),
+            }
+        }
+        let told = self.terminals.get(&record.terminal_id).is_some_and(|last| is_same(&last.record, record));
+        let found = || {
+            let key = crate::event::Foreign::key(record);
+            self.events.values().any(|event| event.foreign.contains_key(&key))
+        };
+        if told || found() { Recognised::Known } else { Recognised::Foreign }
+    }
+}
+
+/// What a record that was asked for is to a payment whose outcome is open. For a reversal, `Booked` says that it was done.
+fn told_about(payment: &Payment, record: &TerminalRecord) -> Match {
+    let standing = payment.standing();
+    let reversing = matches!(standing.state, PaymentState::Reversing | PaymentState::ReversalUnknown);
+    match (standing.record, standing.baseline) {
+        (Some(charge), Some(baseline)) if reversing && standing.reversal_sent => undoes(charge, baseline, record),
+        // Terminals undo by themselves what the kit did not answer.
+        (Some(charge), _) if reversing => undoes(charge, &baseline_of(charge), record),
+        (Some(charge), _) if is_same(charge, record) => Match::Booked,
+        (None, Some(baseline)) if matches!(standing.state, PaymentState::Sent | PaymentState::Unknown) => {
+            matches(Money::new(payment.amount, payment.currency), baseline, record, Heard::Asked)
+        }
+        _ => Match::Foreign,
+    }
+}
