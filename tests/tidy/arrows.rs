@@ -9,10 +9,14 @@ use std::process::Command;
 const ARROWS: &[(&str, &[&str])] = &[
     ("fieldkit-core", &[]),
     ("fieldkit-drivers", &["fieldkit-core"]),
-    ("fieldkit-engine", &["fieldkit-core"]),
+    ("fieldkit-engine", &["fieldkit-core", "fieldkit-drivers"]),
     ("fieldkit-sqlite", &["fieldkit-core"]),
     ("fieldkit-http", &["fieldkit-core"]),
-    ("fieldkit", &["fieldkit-core", "fieldkit-drivers", "fieldkit-engine", "fieldkit-sqlite", "fieldkit-http"]),
+    ("fieldkit-ports", &[]),
+    (
+        "fieldkit",
+        &["fieldkit-core", "fieldkit-drivers", "fieldkit-engine", "fieldkit-sqlite", "fieldkit-http", "fieldkit-ports"],
+    ),
     (
         "fieldkit-tests",
         &["fieldkit-core", "fieldkit-drivers", "fieldkit-engine", "fieldkit-sqlite", "fieldkit-http", "fieldkit"],

@@ -1,0 +1,14 @@
+//! Byte pumps for devices: serial lines and TCP, opened, kept open, and found again after they were gone.
+//!
+//! Promises: a port never creates a file, never shares a line, never waits without a deadline, and never holds up its
+//! user: a device that hangs costs a thread, not the program. Nothing is ever sent to find out what a device is.
+//! Read in the order below.
+//! Absent on purpose: what bytes mean (drivers), who may be trusted with money (the desk), USB without a tty.
+
+pub mod address;
+pub mod identity;
+pub mod url;
+
+pub use address::{Address, Place};
+pub use identity::Identity;
+pub use url::{DeviceUrl, Role};
