@@ -9,6 +9,12 @@ pub mod address;
 pub mod identity;
 pub mod url;
 
+pub mod known;
+pub mod scan;
+
+pub mod holder;
+
 pub use address::{Address, Place};
 pub use identity::Identity;
+pub use scan::Roots;
 pub use url::{DeviceUrl, Role};
