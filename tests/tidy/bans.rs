@@ -57,6 +57,11 @@ const HOMES: &[(&[&str], &[&str], &str)] = &[
         &["crates/fieldkit-http/", "crates/fieldkit/", "tests/"],
         "HTTP stands in fieldkit-http alone",
     ),
+    (
+        &["tokio_serial", "mio_serial", "serialport"],
+        &["crates/fieldkit-ports/"],
+        "handles of devices stand in fieldkit-ports alone",
+    ),
 ];
 
 /// How SQL begins inside a string.
@@ -142,6 +147,7 @@ fn planted_bans_are_found() {
     check("tests/tidy/a.rs", "std::thread::sleep(b);", "sleep");
     check("crates/fieldkit-engine/src/a.rs", "use rusqlite::Connection;", "fieldkit-sqlite alone");
     check("crates/fieldkit-sqlite/src/a.rs", "use axum::Router;", "fieldkit-http alone");
+    check("crates/fieldkit/src/a.rs", "use tokio_serial::SerialStream;", "fieldkit-ports alone");
     check("crates/fieldkit-http/src/a.rs", &format!("let a = \"{}1\";", "SELECT "), "SQL");
 }
 

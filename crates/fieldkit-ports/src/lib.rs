@@ -12,9 +12,18 @@ pub mod url;
 pub mod known;
 pub mod scan;
 
+pub mod error;
 pub mod holder;
+pub mod port;
+
+mod allowance;
+mod aside;
+mod line;
+mod pump;
 
 pub use address::{Address, Place};
+pub use error::{Lost, OpenError};
 pub use identity::Identity;
+pub use port::{LinkNumber, Plan, Port, PortCommand, PortEvent};
 pub use scan::Roots;
 pub use url::{DeviceUrl, Role};
