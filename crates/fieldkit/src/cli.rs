@@ -54,7 +54,9 @@ pub enum Command {
     #[command(after_help = "Example:\n  fieldkit init --name \"Corner Stall\" --currency EUR --tax 19%")]
     Init(Init),
     /// Open the till and serve until stopped
-    #[command(after_help = "Example:\n  fieldkit up --listen 127.0.0.1:8080")]
+    #[command(
+        after_help = "Examples:\n  fieldkit up --listen 127.0.0.1:8080\n  fieldkit up --device terminal=zvt+tcp://192.168.1.5:20007"
+    )]
     Up(Up),
     /// Create, choose, close or list events
     #[command(subcommand)]
@@ -86,6 +88,9 @@ pub enum Command {
     /// Open or count the drawer, put cash in or take it out
     #[command(subcommand)]
     Cash(Cash),
+    /// Find devices, give them roles, list them
+    #[command(subcommand)]
+    Device(Device),
     /// Say how the kit is: event, durability, devices, clock
     Status(Status),
     /// Check every op, every chain, every head; or a receipt
@@ -191,7 +196,7 @@ pub struct Up {
     /// Serve the till here (loopback only)
     #[arg(long, env = "FIELDKIT_LISTEN", default_value = "127.0.0.1:8080", value_name = "HOST:PORT")]
     pub listen: String,
-    /// Attach a device: ROLE=URL
+    /// Attach a device: ROLE=URL; instead of the one of this role in kit.toml
     #[arg(long = "device", value_name = "ROLE=URL")]
     pub devices: Vec<String>,
     /// Serve without the till page, API only
@@ -434,6 +439,42 @@ pub enum Cash {
     },
     /// Show the drawer
     Show,
+}
+
+/// `device`
+#[derive(Debug, Subcommand)]
+pub enum Device {
+    /// List the serial devices of this machine; nothing is sent to any of them
+    Scan,
+    /// Give a device a role, in kit.toml
+    ///
+    /// A device from the scan is remembered by its USB identity, whatever it is called tomorrow.
+    #[command(
+        after_help = "Examples:\n  fieldkit device add terminal=zvt+tcp://192.168.1.5:20007\n  fieldkit device add terminal=telium:/dev/ttyUSB0 --label \"counter left\"\n  fieldkit device add terminal --from-scan 2 --protocol telium"
+    )]
+    Add(DeviceAdd),
+    /// List the devices of kit.toml, whether they are there, and their links
+    List,
+}
+
+/// `device add`
+#[derive(Debug, Args)]
+pub struct DeviceAdd {
+    /// The role and where the device is; the role alone with --from-scan
+    #[arg(value_name = "ROLE=URL|ROLE")]
+    pub device: String,
+    /// Take the device with this number in `fieldkit device scan`
+    #[arg(long, value_name = "N")]
+    pub from_scan: Option<u32>,
+    /// What the device from the scan speaks, such as telium
+    #[arg(long, value_name = "NAME", requires = "from_scan")]
+    pub protocol: Option<String>,
+    /// What the crew calls it
+    #[arg(long, value_name = "NAME")]
+    pub label: Option<String>,
+    /// Take the place of the device that has the role now
+    #[arg(long)]
+    pub replace: bool,
 }
 
 /// `status`

@@ -6,6 +6,7 @@
 use crate::cli::Common;
 use crate::client::Client;
 use crate::config;
+use crate::devices::Device;
 use crate::identity::Identity;
 use crate::people::Owner;
 use crate::pictures::Pictures;
@@ -54,17 +55,24 @@ pub struct Settings {
     black_box: Option<String>,
     /// Whether failed starts are counted.
     watched: bool,
+    /// Devices to open, one per role.
+    pub devices: Vec<Device>,
 }
 
 impl Settings {
     /// A directory, with everything else as the environment says or as it is built in.
     pub fn at(data: &Path) -> Self {
-        Settings { data: data.to_owned(), black_box: std::env::var("FIELDKIT_BLACK_BOX").ok(), watched: false }
+        Settings {
+            data: data.to_owned(),
+            black_box: std::env::var("FIELDKIT_BLACK_BOX").ok(),
+            watched: false,
+            devices: Vec::new(),
+        }
     }
 
     /// From the command line.
     pub fn new(common: &Common, data: PathBuf) -> Self {
-        Settings { data, black_box: common.black_box.clone(), watched: false }
+        Settings { data, black_box: common.black_box.clone(), watched: false, devices: Vec::new() }
     }
 
     /// The same for a daemon: failed starts are counted.

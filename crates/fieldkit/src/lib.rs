@@ -7,6 +7,7 @@ pub mod cli;
 pub mod client;
 pub mod commands;
 pub mod config;
+pub mod devices;
 pub mod identity;
 pub mod kit;
 pub mod say;

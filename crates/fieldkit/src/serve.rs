@@ -10,6 +10,7 @@ use crate::client::SOCKET;
 use crate::commands::{Usage, data_dir};
 use crate::kit::{Running, Settings};
 use crate::say::{self, Exit};
+use crate::{config, devices};
 use anyhow::{Context, Result, bail};
 use axum::Router;
 use fieldkit_http::Policy;
@@ -38,12 +39,15 @@ pub async fn up(common: &Common, options: &Up) -> Result<Exit> {
     if fieldkit_http::PAGE_IS_STUB && !options.api_only {
         bail!("this build has no till page; run scripts/web and build again, or say --api-only");
     }
-    if let Some(device) = options.devices.first() {
-        return Err(Usage(format!("this build drives no devices yet; {device:?} cannot be attached")).into());
-    }
     let data = data_dir(common)?;
+    let devices = devices::chosen(&config::load(&data)?, &options.devices)?;
     let listener = bind(&options.listen).await?;
-    let settings = Settings::new(common, data);
+    for device in &devices {
+        let (role, url) = (device.role().name(), device.url.to_string());
+        tracing::warn!(device = role, "{url} is configured; this build opens no link to it yet");
+    }
+    let mut settings = Settings::new(common, data);
+    settings.devices = devices;
     run(&settings, listener, |_| {}).await
 }
 

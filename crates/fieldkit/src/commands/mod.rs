@@ -2,6 +2,7 @@
 
 mod cash;
 mod catalog;
+mod device;
 mod event;
 mod look;
 mod sale;
@@ -40,6 +41,7 @@ pub async fn run(cli: Cli) -> Result<Exit> {
         Command::Up(options) => serve::up(&common, &options).await,
         Command::Verify(options) if options.receipt.is_some() => look::verify_receipt(&common, &options).await,
         Command::Verify(options) => look::verify(&common, &options).await,
+        Command::Device(device) => device::run(&common, device).await,
         Command::Keys(options) if options.check_words => look::check_words(&common).await,
         Command::Simulate(simulate) => simulate::run(simulate).await,
         other => {
@@ -66,6 +68,7 @@ async fn in_session(session: &Session, command: Command) -> Result<Exit> {
         Command::Demo(_)
         | Command::Init(_)
         | Command::Up(_)
+        | Command::Device(_)
         | Command::Verify(_)
         | Command::Simulate(_)
         | Command::Completions { .. }
