@@ -99,10 +99,24 @@ fn told_about(payment: &Payment, record: &TerminalRecord) -> Match {
         (Some(charge), Some(baseline)) if reversing && standing.reversal_sent => undoes(charge, baseline, record),
         // Terminals undo by themselves what the kit did not answer.
         (Some(charge), _) if reversing => undoes(charge, &baseline_of(charge), record),
+        // A terminal that had no answer may keep the charge as declined under its own numbers.
+        (Some(charge), _) if is_same(charge, record) && record.result != 0 => Match::Declined,
         (Some(charge), _) if is_same(charge, record) => Match::Booked,
-        (None, Some(baseline)) if matches!(standing.state, PaymentState::Sent | PaymentState::Unknown) => {
+        // It told of the charge, had no answer, and remembers what was before: it took the charge back.
+        (Some(_), Some(baseline)) if is_asked(standing.state) => {
+            match matches(Money::new(payment.amount, payment.currency), baseline, record, Heard::Asked) {
+                Match::Older => Match::Older,
+                _ => Match::Foreign,
+            }
+        }
+        (None, Some(baseline)) if is_asked(standing.state) => {
             matches(Money::new(payment.amount, payment.currency), baseline, record, Heard::Asked)
         }
         _ => Match::Foreign,
     }
+}
+
+/// Whether a terminal was asked to charge and the outcome is open.
+fn is_asked(state: PaymentState) -> bool {
+    matches!(state, PaymentState::Sent | PaymentState::Unknown | PaymentState::Approved)
 }

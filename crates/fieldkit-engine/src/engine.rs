@@ -5,6 +5,7 @@
 //! `Output::Reply`, `Output::Payments` and `Output::Project`. Later commands of a batch see earlier ones. A failed sync is
 //! never reported here: the process ends, because memory is ahead of the disk.
 
+use crate::payment_desk::{PaymentDesk, Shown, Wish};
 use crate::turn::{Answer, Known, Outcome, Projection, Reading, Turn, moved_by, read_answer};
 use ed25519_dalek::{Signer, SigningKey};
 use fieldkit_core::author::{Author, Context, Draft};
@@ -18,6 +19,7 @@ use fieldkit_core::payment::Payment;
 use fieldkit_core::refusal::Refusal;
 use fieldkit_core::stamp::ClockQuality;
 use fieldkit_core::witness::{Sighting, Verdict, judge};
+use fieldkit_drivers::terminal::{self, Driver};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
@@ -78,6 +80,36 @@ pub enum Input {
     Synced,
     /// State and views hold everything up to this turn.
     Projected(u64),
+    /// Something about a device, at a time on a clock that only goes forward, in milliseconds.
+    Device(OpId, u64, DeviceInput),
+}
+
+/// What reaches a device's desk.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DeviceInput {
+    /// Its port is open.
+    LinkUp,
+    /// Its port is gone.
+    LinkDown,
+    /// Bytes from it.
+    Bytes(Vec<u8>),
+    /// The time that `poll_timeout` named has come.
+    Tick,
+    /// The crew wants what runs on it to be stopped, if that is still possible.
+    Stop,
+    /// The crew wants it to be asked once more for its last transaction.
+    AskAgain,
+}
+
+/// What leaves a device's desk.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DeviceOutput {
+    /// Bytes for it.
+    Send(Vec<u8>),
+    /// Close its port and open it again.
+    CloseLink,
+    /// Show this to the crew.
+    Show(Shown),
 }
 
 /// Everything that leaves the engine.
@@ -93,7 +125,14 @@ pub enum Output {
     Payments(Vec<Payment>),
     /// Write these rows.
     Project(Box<Projection>),
+    /// Something for a device.
+    Device(OpId, DeviceOutput),
+    /// A device's desk reports: give this as a command of the replica itself, and close the turn.
+    Decide(Ticket, Box<Command>, CommandKey),
 }
+
+/// Tickets of the engine's own commands have this bit.
+const OWN_TICKET: u64 = 1 << 63;
 
 /// A key answered lately: what the answering op says, and the turn that made it.
 struct Recent {
@@ -140,6 +179,11 @@ pub struct Engine {
     recent_keys: BTreeMap<Key, Recent>,
     /// The turn in which an order was last used.
     order_turns: BTreeMap<OpId, u64>,
+    /// Desks by the device that they work.
+    desks: BTreeMap<OpId, PaymentDesk>,
+    /// Commands of desks under way.
+    reports: BTreeMap<Ticket, OpId>,
+    reported: u64,
 }
 
 impl Engine {
@@ -164,6 +208,9 @@ impl Engine {
             outputs: VecDeque::new(),
             recent_keys: BTreeMap::new(),
             order_turns: BTreeMap::new(),
+            desks: BTreeMap::new(),
+            reports: BTreeMap::new(),
+            reported: 0,
         }
     }
 
@@ -290,7 +337,9 @@ impl Engine {
             Input::SignDue => self.unsigned_turns = SIGN_TURNS,
             Input::Synced => self.synced(),
             Input::Projected(turn) => self.projected(turn),
+            Input::Device(device, now_ms, input) => self.device(device, now_ms, input),
         }
+        self.work_desks();
     }
 
     /// Takes the next output.
@@ -298,9 +347,50 @@ impl Engine {
         self.outputs.pop_front()
     }
 
-    /// The engine has no timers yet: nothing happens at a time of its own.
-    pub fn poll_timeout(&self) -> Option<u64> {
-        None
+    /// When which device wants a `DeviceInput::Tick`, if nothing else comes.
+    pub fn poll_timeout(&self) -> Option<(u64, OpId)> {
+        self.desks.iter().filter_map(|(device, desk)| Some((desk.poll_timeout()?, *device))).min()
+    }
+
+    /// Works an accepted terminal from now on.
+    pub fn add_terminal(&mut self, device: OpId, driver: Box<dyn Driver + Send>) {
+        self.desks.insert(device, PaymentDesk::new(device, driver));
+    }
+
+    fn device(&mut self, device: OpId, now_ms: u64, input: DeviceInput) {
+        let Some(desk) = self.desks.get_mut(&device) else { return };
+        match input {
+            DeviceInput::LinkUp => desk.handle(now_ms, terminal::Input::LinkUp, &self.ledger),
+            DeviceInput::LinkDown => desk.handle(now_ms, terminal::Input::LinkDown, &self.ledger),
+            DeviceInput::Bytes(bytes) => desk.handle(now_ms, terminal::Input::Bytes(bytes), &self.ledger),
+            DeviceInput::Tick => desk.handle(now_ms, terminal::Input::Tick, &self.ledger),
+            DeviceInput::Stop => desk.stop(&self.ledger),
+            DeviceInput::AskAgain => desk.ask_again(),
+        }
+    }
+
+    /// Lets desks do their next things. They act on what is durable, so not while a turn is open or on its way.
+    fn work_desks(&mut self) {
+        let durable = self.unsynced.is_empty() && self.turn.ops.is_empty() && self.replies.is_empty();
+        for (device, desk) in &mut self.desks {
+            if durable {
+                desk.act(&self.ledger);
+            }
+            while let Some(wish) = desk.poll_wish() {
+                let output = match wish {
+                    Wish::Send(bytes) => Output::Device(*device, DeviceOutput::Send(bytes)),
+                    Wish::CloseLink => Output::Device(*device, DeviceOutput::CloseLink),
+                    Wish::Show(shown) => Output::Device(*device, DeviceOutput::Show(shown)),
+                    Wish::Decide(command, key) => {
+                        self.reported += 1;
+                        let ticket = Ticket(OWN_TICKET | self.reported);
+                        self.reports.insert(ticket, *device);
+                        Output::Decide(ticket, Box::new(command), key)
+                    }
+                };
+                self.outputs.push_back(output);
+            }
+        }
     }
 
     fn admit(&mut self, ticket: Ticket, asked: Box<Asked>) {
@@ -478,7 +568,14 @@ impl Engine {
 
     fn release(&mut self, Release { replies, payments, projection }: Release) {
         for (ticket, answer) in replies {
-            self.outputs.push_back(Output::Reply(ticket, answer));
+            match self.reports.remove(&ticket) {
+                None => self.outputs.push_back(Output::Reply(ticket, answer)),
+                Some(device) => {
+                    if let Some(desk) = self.desks.get_mut(&device) {
+                        desk.answered(answer.result.is_ok(), &self.ledger);
+                    }
+                }
+            }
         }
         if !payments.is_empty() {
             self.outputs.push_back(Output::Payments(payments));

@@ -5,7 +5,9 @@
 //! Absent on purpose: threads, clocks, files. The shell brings time and loads, and carries effects out.
 
 mod engine;
+mod payment_desk;
 mod turn;
 
-pub use engine::{Asked, Engine, Input, Load, Output, SIGN_TURNS, Ticket};
+pub use engine::{Asked, DeviceInput, DeviceOutput, Engine, Input, Load, Output, SIGN_TURNS, Ticket};
+pub use payment_desk::{Link, Shown};
 pub use turn::{Answer, Known, Outcome, Projection, Turn};
