@@ -85,6 +85,69 @@ pub enum Ask {
         /// The answer.
         reply: oneshot::Sender<Verified>,
     },
+    /// A wish about a device, that no op records.
+    Device {
+        /// Which.
+        device: OpId,
+        /// What.
+        wish: DeviceWish,
+        /// Whether there is such a device here.
+        reply: oneshot::Sender<bool>,
+    },
+    /// A device has something to say. Nothing is answered.
+    Wake,
+}
+
+/// What the crew can want of a device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DeviceWish {
+    /// Stop what runs on it, if that is still possible.
+    Stop,
+    /// Ask it once more for its last transaction.
+    AskAgain,
+}
+
+/// How the contact with a device is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LinkState {
+    /// No contact.
+    Down,
+    /// There is contact; the device has not answered yet.
+    Up,
+    /// It answers, and can be used.
+    Ready,
+}
+
+impl LinkState {
+    /// In a word.
+    pub fn text(self) -> &'static str {
+        match self {
+            LinkState::Down => "down",
+            LinkState::Up => "up",
+            LinkState::Ready => "ready",
+        }
+    }
+}
+
+/// An accepted device, as it is now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeviceShown {
+    /// The op that accepted it.
+    pub device: OpId,
+    /// `terminal`.
+    pub role: &'static str,
+    /// What the crew calls it.
+    pub label: String,
+    /// What it speaks and where it is, as `kit.toml` says.
+    pub url: String,
+    /// How the contact is.
+    pub link: LinkState,
+    /// Why there is no contact, where that is known.
+    pub trouble: Option<String>,
+    /// The payment that runs on it.
+    pub payment: Option<OpId>,
+    /// What it shows now.
+    pub text: Option<String>,
 }
 
 /// How an order is named.
@@ -206,6 +269,8 @@ pub struct Shelf<'a> {
     pub now_ms: u64,
     /// What the crew should know.
     pub notices: &'a [Notice],
+    /// The devices that this kit drives.
+    pub devices: &'a [DeviceShown],
     /// Makes the signed receipt token of an order; `None` until it is paid.
     pub receipt_token: &'a dyn Fn(&Order) -> Option<String>,
 }
@@ -241,6 +306,8 @@ pub enum Update {
     Drawer,
     /// Durability, notices, event.
     Status,
+    /// A device: its contact, or what it shows.
+    Device(OpId),
     /// The kit stops: whoever follows is let go.
     Stopping,
 }

@@ -3,7 +3,7 @@
 //! Promises: replies are a function of the durable state; times are in the event's zone.
 //! Absent on purpose: HTML. Names leave as JSON only, and the receipt's QR contains its token and nothing else.
 
-use crate::desk::{Durability, Notice, Shelf};
+use crate::desk::{DeviceShown, Durability, Notice, Shelf};
 use crate::wire;
 use chrono::{DateTime, Days, NaiveDate, SecondsFormat};
 use chrono_tz::Tz;
@@ -44,7 +44,7 @@ pub fn status(shelf: &Shelf<'_>) -> wire::Status {
             box_same_medium: shelf.box_same_medium,
             since: None,
         },
-        devices: Vec::new(),
+        devices: shelf.devices.iter().map(device).collect(),
         links: Vec::new(),
         exposure: open.map(|(_, event)| {
             let currency = event.opened.currency;
@@ -55,6 +55,20 @@ pub fn status(shelf: &Shelf<'_>) -> wire::Status {
         head: head(shelf),
         drawer: drawer_word(shelf.event.and_then(|id| own_drawer(shelf, id)).map(|(_, drawer)| drawer)),
         notices: shelf.notices.iter().map(notice).chain(uncounted_notices(shelf)).collect(),
+    }
+}
+
+/// A device.
+pub fn device(shown: &DeviceShown) -> wire::Device {
+    wire::Device {
+        device_id: shown.device.text(),
+        role: shown.role,
+        label: shown.label.clone(),
+        url: shown.url.clone(),
+        link: shown.link.text(),
+        trouble: shown.trouble.clone(),
+        payment_id: shown.payment.map(|payment| payment.text()),
+        text: shown.text.clone(),
     }
 }
 

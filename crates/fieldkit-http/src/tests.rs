@@ -6,7 +6,9 @@ mod guarding;
 mod importing;
 mod selling;
 
-use crate::desk::{Ask, Desk, Durability, Failure, Gain, Given, OrderSelector, Shelf, Update, Verified};
+use crate::desk::{
+    Ask, Desk, DeviceShown, DeviceWish, Durability, Failure, Gain, Given, OrderSelector, Shelf, Update, Verified,
+};
 use crate::guard::Policy;
 use crate::pages::Page;
 use crate::pictures::Pictures;
@@ -177,6 +179,8 @@ struct Loop {
     owner: OpId,
     updates: broadcast::Sender<Update>,
     asked: u64,
+    devices: Vec<DeviceShown>,
+    wishes: Vec<(OpId, DeviceWish)>,
 }
 
 impl Loop {
@@ -207,7 +211,7 @@ impl Loop {
         engine.found(&founding, NOON_MS, ClockQuality::System).expect("a good founding");
         engine.handle(Input::EndOfBatch);
         let owner = OpId { stream: StreamId::of(&replica, &Space::ORGANISATION), seq: 4 };
-        let mut this = Loop { engine, owner, updates, asked: 0 };
+        let mut this = Loop { engine, owner, updates, asked: 0, devices: Vec::new(), wishes: Vec::new() };
         this.pump();
         this
     }
@@ -270,6 +274,12 @@ impl Loop {
                 let (_, _, verdict) = self.engine.judge(&sighting, |id| hash_at(id).map(|head| head.hash));
                 let _ = reply.send(verdict);
             }
+            Ask::Device { device, wish, reply } => {
+                let known = self.devices.iter().any(|shown| shown.device == device);
+                self.wishes.extend(known.then_some((device, wish)));
+                let _ = reply.send(known);
+            }
+            Ask::Wake => {}
             Ask::Verify { reply } => {
                 let heads: Vec<(StreamId, Head)> =
                     self.engine.ledger().streams.iter().map(|(id, stream)| (*id, stream.head)).collect();
@@ -291,7 +301,7 @@ impl Loop {
                 }
                 Output::Append(_) => self.engine.handle(Input::Synced),
                 Output::Reply(_, answer) => answered = Some(*answer),
-                Output::Payments(_) => {}
+                Output::Payments(_) | Output::Device(..) | Output::Decide(..) => {}
                 Output::Project(projection) => {
                     let stock = projection.items.into_iter().map(|(event, sku)| Update::Stock { event, sku });
                     let orders = projection.orders.into_iter().map(Update::Order);
@@ -324,6 +334,7 @@ impl Loop {
             clock_quality: "system",
             now_ms: NOON_MS,
             notices: &[],
+            devices: &self.devices,
             receipt_token: &|order| order.receipt().map(|(_, number)| format!("TOKEN {number}")),
         }
     }

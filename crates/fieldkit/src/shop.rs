@@ -289,8 +289,7 @@ impl Shop {
                         let _ = reply.send(Given { result, repeated: answer.repeated, durability });
                     }
                 }
-                // No terminal is attached to this program yet, so no payment begins; what drives one starts here.
-                Output::Payments(_) => {}
+                Output::Payments(_) | Output::Device(..) | Output::Decide(..) => {}
                 Output::Project(projection) => self.project(*projection),
             }
         }
@@ -395,7 +394,8 @@ impl Shop {
 
     fn answer(&mut self, ask: Ask) {
         match ask {
-            Ask::Give { .. } => {}
+            Ask::Give { .. } | Ask::Wake => {}
+            Ask::Device { reply, .. } => drop(reply.send(false)),
             Ask::Look(look) => self.look(look),
             Ask::Order { selector, reply } => self.find_order(selector, reply),
             Ask::Orders { limit, before, reply } => self.ask_past(move |past| {
@@ -462,6 +462,7 @@ impl Shop {
             clock_quality: quality.text(),
             now_ms,
             notices: &self.standing.notices,
+            devices: &[],
             receipt_token: &receipt_token,
         });
     }

@@ -29,7 +29,7 @@ const KEEP_ALIVE_SECONDS: u64 = 15;
 /// Follow changes
 ///
 /// Server-sent events: `status` (as `GET /status`, first and on each change), `head`, `stock` (`StockUpdate`), `order`
-/// (`OrderUpdate`), `catalog` and `drawer` (read again). After a reconnect read items, drawer and status again.
+/// (`OrderUpdate`), `device` (`Device`), `catalog` and `drawer` (read again). After a reconnect read items, drawer and status again.
 #[utoipa::path(get, path = "/api/v1/updates", operation_id = "updates", tag = "kit",
     responses((status = 200, description = "A stream of server-sent events", content_type = "text/event-stream",
         body = String), Problem))]
@@ -132,6 +132,7 @@ impl Follower {
 struct News {
     stock: BTreeSet<(OpId, String)>,
     orders: BTreeMap<OpId, Arc<Order>>,
+    devices: BTreeSet<OpId>,
     catalogue: bool,
     drawer: bool,
     status: bool,
@@ -147,6 +148,9 @@ impl News {
             Update::Order(order) => {
                 self.orders.insert(order.order_id, order);
             }
+            Update::Device(device) => {
+                self.devices.insert(device);
+            }
             Update::Catalogue => self.catalogue = true,
             Update::Drawer => self.drawer = true,
             Update::Status => self.status = true,
@@ -161,8 +165,8 @@ impl News {
     }
 
     fn is_empty(&self) -> bool {
-        let News { stock, orders, catalogue, drawer, status, stopping } = self;
-        stock.is_empty() && orders.is_empty() && !(*catalogue || *drawer || *status || *stopping)
+        let News { stock, orders, devices, catalogue, drawer, status, stopping } = self;
+        stock.is_empty() && orders.is_empty() && devices.is_empty() && !(*catalogue || *drawer || *status || *stopping)
     }
 
     /// What the page is told.
@@ -179,6 +183,9 @@ impl News {
         }
         if self.drawer {
             events.push(("drawer", "{}".to_owned()));
+        }
+        for device in shelf.devices.iter().filter(|shown| self.devices.contains(&shown.device)) {
+            events.push(("device", json(&render::device(device))));
         }
         for order in self.orders.values() {
             events.push(("order", json(&render::order_update(order))));

@@ -86,8 +86,8 @@ pub struct Status {
     pub safe_mode: bool,
     /// Where acknowledged ops are.
     pub durability: Durability,
-    /// Devices; none yet.
-    pub devices: Vec<Value>,
+    /// Devices that this kit drives.
+    pub devices: Vec<Device>,
     /// Links; none yet.
     pub links: Vec<Value>,
     /// Money that terminals took without the issuer and that may never come.
@@ -102,6 +102,28 @@ pub struct Status {
     pub drawer: &'static str,
     /// What the crew should know, most urgent first as the kit sorts it.
     pub notices: Vec<Notice>,
+}
+
+/// A device that this kit drives.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct Device {
+    /// The op that accepted it.
+    pub device_id: String,
+    /// `terminal`.
+    pub role: &'static str,
+    /// What the crew calls it.
+    pub label: String,
+    /// What it speaks and where it is.
+    #[schema(example = "zvt+tcp://192.168.1.5:20007")]
+    pub url: String,
+    /// `down` (no contact), `up` (it has not answered yet) or `ready`.
+    pub link: &'static str,
+    /// Why there is no contact, where that is known.
+    pub trouble: Option<String>,
+    /// The payment that runs on it.
+    pub payment_id: Option<String>,
+    /// What it shows now, such as `Insert card`.
+    pub text: Option<String>,
 }
 
 /// An event.
