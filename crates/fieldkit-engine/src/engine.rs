@@ -352,6 +352,14 @@ impl Engine {
         self.desks.iter().filter_map(|(device, desk)| Some((desk.poll_timeout()?, *device))).min()
     }
 
+    /// Says how late it is, on the clock of `Input::Device`. To be said before every other input while terminals are
+    /// worked: a request that follows from a command or a sync waits for its answer from then on.
+    pub fn tell_time(&mut self, now_ms: u64) {
+        for desk in self.desks.values_mut() {
+            desk.tell_time(now_ms);
+        }
+    }
+
     /// Works an accepted terminal from now on.
     pub fn add_terminal(&mut self, device: OpId, driver: Box<dyn Driver + Send>) {
         self.desks.insert(device, PaymentDesk::new(device, driver));

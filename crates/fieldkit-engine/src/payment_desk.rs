@@ -119,6 +119,11 @@ impl PaymentDesk {
         }
     }
 
+    /// Time has passed. What the desk begins by itself counts from here.
+    pub fn tell_time(&mut self, now_ms: u64) {
+        self.now_ms = self.now_ms.max(now_ms);
+    }
+
     pub fn poll_wish(&mut self) -> Option<Wish> {
         self.wishes.pop_front()
     }
@@ -130,7 +135,7 @@ impl PaymentDesk {
 
     /// Something came from the port, or time has passed. `ledger` holds what is decided, durable or not.
     pub fn handle(&mut self, now_ms: u64, input: Input, ledger: &Ledger) {
-        self.now_ms = self.now_ms.max(now_ms);
+        self.tell_time(now_ms);
         match input {
             Input::LinkUp => {
                 self.rest_until_ms = None;
@@ -237,6 +242,7 @@ impl PaymentDesk {
         let running = self.running;
         if end.is_some_and(|task| running.is_some_and(|(known, _)| known == task)) {
             self.running = None;
+            self.show(None);
         }
         match &report {
             Report::Attached { terminal_id, .. } => {

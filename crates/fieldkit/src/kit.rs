@@ -12,7 +12,7 @@ use crate::people::Owner;
 use crate::pictures::Pictures;
 use crate::projector::{Past, Projector, Waiting};
 use crate::say;
-use crate::shop::{Pace, Shop};
+use crate::shop::{Attach, Pace, Shop, Terminals};
 use crate::standing::{Standing, count_start, uncount_start};
 use anyhow::{Context, Result, bail};
 use axum::Router;
@@ -24,17 +24,18 @@ use fieldkit_core::op::{Actor, SealedOp};
 use fieldkit_core::snapshot;
 use fieldkit_engine::{Engine, Input, Output};
 use fieldkit_http::Policy;
-use fieldkit_http::desk::{DESK_QUEUE_MAX, Desk};
+use fieldkit_http::desk::{Ask, DESK_QUEUE_MAX, Desk};
 use fieldkit_sqlite::state::{StateReader, StateWriter};
 use fieldkit_sqlite::views::{ViewsReader, ViewsWriter};
 use fieldkit_sqlite::{BLACK_BOX, Batch, BlackBoxPlace, Options, SignedHead, Store, StoreError};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::sync_channel;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
+use tokio::runtime::Handle;
 
 /// Ops folded between two writes of the state while it is rebuilt.
 const FOLD_OPS: u64 = 4_096;
@@ -98,6 +99,7 @@ pub struct Running {
     pictures: Arc<Pictures>,
     replica: ReplicaKey,
     groups: Arc<AtomicU64>,
+    stopping: Arc<AtomicBool>,
     thread: JoinHandle<()>,
 }
 
@@ -141,6 +143,8 @@ impl Running {
         let groups = Arc::new(AtomicU64::new(0));
         let (asks, receiver) = sync_channel(DESK_QUEUE_MAX);
         let (updates, _) = tokio::sync::broadcast::channel(UPDATES_MAX);
+        let attach = attach(settings, &asks)?;
+        let stopping = Arc::new(AtomicBool::new(false));
         let shop = Shop {
             asks: receiver,
             engine: folded.engine,
@@ -152,11 +156,14 @@ impl Running {
             data: settings.data.clone(),
             label: folded.label,
             actor,
+            terminals: Terminals::none(),
+            attach,
+            stopping: stopping.clone(),
             pace: Pace::new(folded.newest, groups.clone()),
         };
         let thread = std::thread::Builder::new().name("shop".into()).spawn(move || shop.run())?;
         let pictures = Arc::new(Pictures::new(&settings.data));
-        Ok(Running { desk: Desk { asks, updates }, pictures, replica, groups, thread })
+        Ok(Running { desk: Desk { asks, updates }, pictures, replica, groups, stopping, thread })
     }
 
     /// Opens the kit once no other command holds it; a daemon that serves is not waited for.
@@ -178,7 +185,7 @@ impl Running {
     /// What it shows right after it was founded.
     pub fn founded(&self) -> Result<Founded> {
         let (sender, receiver) = std::sync::mpsc::channel();
-        let look = fieldkit_http::desk::Ask::Look(Box::new(move |shelf| {
+        let look = Ask::Look(Box::new(move |shelf| {
             // The asker waits below.
             let _ = sender.send(shelf.event);
         }));
@@ -190,11 +197,21 @@ impl Running {
 
     /// Finishes what was begun and closes the journal. All other desks must be gone.
     pub fn stop(self) {
+        self.stopping.store(true, Ordering::Release);
         drop(self.desk);
         if self.thread.join().is_err() {
             say::talk("error: the loop ended badly; started again, the kit checks everything first");
         }
     }
+}
+
+/// What the loop needs for its devices; nothing where there are none.
+fn attach(settings: &Settings, asks: &SyncSender<Ask>) -> Result<Option<Attach>> {
+    if !settings.watched {
+        return Ok(None);
+    }
+    let runtime = Handle::try_current().context("devices need a runtime")?;
+    Ok(Some(Attach { devices: settings.devices.clone(), runtime, asks: asks.clone() }))
 }
 
 /// Does `open` once no other command holds `data`; a daemon that serves is not waited for.

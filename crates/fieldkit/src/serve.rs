@@ -42,10 +42,6 @@ pub async fn up(common: &Common, options: &Up) -> Result<Exit> {
     let data = data_dir(common)?;
     let devices = devices::chosen(&config::load(&data)?, &options.devices)?;
     let listener = bind(&options.listen).await?;
-    for device in &devices {
-        let (role, url) = (device.role().name(), device.url.to_string());
-        tracing::warn!(device = role, "{url} is configured; this build opens no link to it yet");
-    }
     let mut settings = Settings::new(common, data);
     settings.devices = devices;
     run(&settings, listener, |_| {}).await

@@ -5,13 +5,17 @@
 //! disk. A group waits for tills that were just answered, but never longer than half a sync and 1 ms.
 //! Absent on purpose: rules (`fieldkit-core`), the order of a turn (`fieldkit-engine`).
 
+mod terminals;
+
+pub use terminals::{Attach, Terminals};
+
 use crate::identity::Identity;
 use crate::projector::{Job, Past, Projector, Waiting};
 use crate::standing::Standing;
 use fieldkit_core::body::RollbackNoticed;
 use fieldkit_core::chain::ChainCheck;
 use fieldkit_core::decide::Command;
-use fieldkit_core::id::{Hash, OpId, StreamId};
+use fieldkit_core::id::{Hash, OpId, StreamId, Zero};
 use fieldkit_core::ledger;
 use fieldkit_core::op::{Actor, CommandKey, SealedOp};
 use fieldkit_core::order::Order;
@@ -24,7 +28,7 @@ use fieldkit_sqlite::{Batch, Copies, SignedHead, Store, StoreError};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError};
 use std::time::{Duration, Instant};
 use tokio::sync::{broadcast, oneshot};
@@ -64,6 +68,12 @@ pub struct Shop {
     pub label: String,
     /// Who acts where nobody signed in.
     pub actor: Actor,
+    /// Terminals that it drives.
+    pub terminals: Terminals,
+    /// Devices to open first.
+    pub attach: Option<Attach>,
+    /// Set when the loop is to end although ports still hold its queue.
+    pub stopping: Arc<AtomicBool>,
     /// Loop bookkeeping.
     pub pace: Pace,
 }
@@ -72,6 +82,8 @@ pub struct Shop {
 pub struct Pace {
     ticket: u64,
     replies: BTreeMap<Ticket, oneshot::Sender<Given>>,
+    /// Whether the kit itself gave a command since the last turn ended.
+    reported: bool,
     /// Commands that the next group can expect.
     expected: usize,
     /// The first ask that arrived while a group was being synced.
@@ -102,6 +114,7 @@ impl Pace {
         Pace {
             ticket: 0,
             replies: BTreeMap::new(),
+            reported: false,
             expected: 0,
             early: None,
             sync_us: 0,
@@ -143,6 +156,9 @@ impl From<StoreError> for Walk {
 impl Shop {
     /// Serves asks until the desk is gone, then puts everything away.
     pub fn run(mut self) {
+        if let Some(attach) = self.attach.take() {
+            self.attach(attach);
+        }
         let mut first = None;
         loop {
             let ask = match first.take() {
@@ -152,13 +168,16 @@ impl Shop {
                     Err(TryRecvError::Empty) => Err(RecvTimeoutError::Timeout),
                     Err(TryRecvError::Disconnected) => Err(RecvTimeoutError::Disconnected),
                 },
-                None => self.asks.recv_timeout(Duration::from_millis(IDLE_MS)),
+                None => self.asks.recv_timeout(self.rest(Duration::from_millis(IDLE_MS))),
             };
             match ask {
+                Ok(Ask::Wake) | Err(RecvTimeoutError::Timeout) if self.stopping.load(Ordering::Acquire) => break,
+                Ok(Ask::Wake) | Err(RecvTimeoutError::Timeout) if self.is_due() => self.idle(),
+                Ok(Ask::Wake) | Err(RecvTimeoutError::Timeout) => {}
                 Ok(ask) => first = self.group(ask),
-                Err(RecvTimeoutError::Timeout) => self.idle(),
                 Err(RecvTimeoutError::Disconnected) => break,
             }
+            self.work_terminals();
             self.check_step();
         }
         self.put_away();
@@ -198,17 +217,22 @@ impl Shop {
         let next = self.pace.early.take();
         self.pace.expected = taken + usize::from(next.is_some());
         // Questions that never pause must not keep the kit from seeing that the disk has room again.
-        let due = self.pace.looked_after.elapsed() >= Duration::from_millis(IDLE_MS);
-        if due || self.pace.commits >= SPACE_COMMITS {
+        if self.is_due() || self.pace.commits >= SPACE_COMMITS {
             self.look_after();
         }
         next
     }
 
+    /// Whether the storage was last looked after long enough ago.
+    fn is_due(&self) -> bool {
+        self.pace.looked_after.elapsed() >= Duration::from_millis(IDLE_MS)
+    }
+
     fn take(&mut self, ask: Ask, looks: &mut Vec<Ask>, taken: &mut usize) {
         match ask {
-            Ask::Give { command, event, key, reply } => {
-                if let Some(failure) = self.unable(&command).filter(|_| !self.answered_before(&key)) {
+            Ask::Give { mut command, event, key, reply } => {
+                let terminal = self.at_terminal(&mut command).err().map(Failure::Refused);
+                if let Some(failure) = self.unable(&command).or(terminal).filter(|_| !self.answered_before(&key)) {
                     let durability = self.standing.durability;
                     // The asker may be gone; then nobody needs the answer.
                     let _ = reply.send(Given { result: Err(failure), repeated: false, durability });
@@ -258,13 +282,26 @@ impl Shop {
         self.pump();
     }
 
-    /// Ends the turn: sync, answers, rows.
+    /// Ends the turn: sync, answers, rows; and those of the reports that follow from it.
     fn turn(&mut self) {
+        self.pace.reported = true;
+        self.end_reports();
+    }
+
+    /// Ends turns for as long as terminals have something to record.
+    fn end_reports(&mut self) {
+        while std::mem::take(&mut self.pace.reported) {
+            self.end_turn();
+        }
+    }
+
+    fn end_turn(&mut self) {
         let projected = self.projector.projected.load(Ordering::Acquire);
         if projected != self.pace.projected {
             self.pace.projected = projected;
             self.engine.handle(Input::Projected(projected));
         }
+        self.tell_time();
         self.engine.handle(Input::EndOfBatch);
         self.pump();
     }
@@ -276,6 +313,7 @@ impl Shop {
                 Output::Load(load) => self.load(load),
                 Output::Append(turn) => {
                     self.append(&turn);
+                    self.tell_time();
                     self.engine.handle(Input::Synced);
                 }
                 Output::Reply(ticket, answer) => {
@@ -289,7 +327,9 @@ impl Shop {
                         let _ = reply.send(Given { result, repeated: answer.repeated, durability });
                     }
                 }
-                Output::Payments(_) | Output::Device(..) | Output::Decide(..) => {}
+                Output::Payments(_) => {}
+                Output::Device(device, output) => self.device(device, output),
+                Output::Decide(ticket, command, key) => self.decide_as(ticket, Actor::Device(Zero), *command, key),
                 Output::Project(projection) => self.project(*projection),
             }
         }
@@ -355,6 +395,10 @@ impl Shop {
             for (event, sku) in &projection.items {
                 self.publish(Update::Stock { event: *event, sku: sku.clone() });
             }
+            for order in &projection.orders {
+                self.publish(Update::Order(order.clone()));
+                self.publish(Update::Drawer);
+            }
         }
         let placed = std::mem::take(&mut self.pace.placed);
         self.pace.waiting.add(projection, self.pace.newest, &placed);
@@ -395,7 +439,8 @@ impl Shop {
     fn answer(&mut self, ask: Ask) {
         match ask {
             Ask::Give { .. } | Ask::Wake => {}
-            Ask::Device { reply, .. } => drop(reply.send(false)),
+            // The asker may be gone.
+            Ask::Device { device, wish, reply } => drop(reply.send(self.wish(device, wish))),
             Ask::Look(look) => self.look(look),
             Ask::Order { selector, reply } => self.find_order(selector, reply),
             Ask::Orders { limit, before, reply } => self.ask_past(move |past| {
@@ -462,7 +507,7 @@ impl Shop {
             clock_quality: quality.text(),
             now_ms,
             notices: &self.standing.notices,
-            devices: &[],
+            devices: &self.terminals.shown,
             receipt_token: &receipt_token,
         });
     }
@@ -534,11 +579,8 @@ impl Shop {
             return;
         }
         match gain {
-            Gain::Order(_) if self.updates.receiver_count() == 0 => {}
-            Gain::Order(order) => {
-                self.publish(Update::Order(order.clone()));
-                self.publish(Update::Drawer);
-            }
+            // Whoever follows hears of what changed, whoever changed it (`project`).
+            Gain::Order(_) => {}
             Gain::Item(_) | Gain::Imported(_) => self.publish(Update::Catalogue),
             Gain::Drawer => {
                 self.publish(Update::Drawer);
@@ -655,6 +697,7 @@ impl Shop {
     }
 
     fn put_away(mut self) {
+        self.part();
         self.sign();
         let waiting = std::mem::take(&mut self.pace.waiting);
         self.send_rows(waiting, true);
