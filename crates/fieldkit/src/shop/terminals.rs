@@ -287,11 +287,11 @@ impl Shop {
         match command {
             Command::BeginPayment { device, .. } => name(device),
             Command::PlaceOrder(request) => {
-                let cards = request.tenders.iter_mut().filter_map(|tender| match tender {
+                let mut cards = request.tenders.iter_mut().filter_map(|tender| match tender {
                     TenderRequest::Card { device, .. } => Some(device),
                     TenderRequest::Cash { .. } | TenderRequest::CardExternal { .. } => None,
                 });
-                cards.map(name).collect()
+                cards.try_for_each(name)
             }
             _ => Ok(()),
         }
