@@ -4,7 +4,10 @@
 //! `ftruncate`, `rename` of a run, by strace; a share of the points is followed by a second kill inside the recovery.
 //! After each point the command is repeated with its own key, and the ledger is asked: the sale is there exactly once,
 //! what was acknowledged is there with the same id, receipts have no gap, every chain verifies.
-//! Usage: `crash [--share N] [cash] [refund]`; `--share N` takes every N-th strace point. Last line: JSON.
+//! Card payments have a terminal beside them (`cards.rs`).
+//! Usage: `crash [--share N] [cash] [refund] [card] [reversal]`; `--share N` takes every N-th strace point. Last line: JSON.
+
+mod cards;
 
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
@@ -19,6 +22,8 @@ use std::time::Instant;
 const CALLS: &[&str] = &["pwrite64", "fsync", "fdatasync", "openat", "unlink", "ftruncate", "rename"];
 /// Most hits of one call or failpoint that are tried; reaching it is an error, not a silent end.
 const HITS_MAX: usize = 2_000;
+/// Points that are tried at once.
+const WORKERS: usize = 2;
 /// Of so many points, one is followed by a second kill inside the recovery.
 const DOUBLE_EVERY: usize = 5;
 
@@ -47,6 +52,8 @@ struct Scenario {
     /// Orders and receipts after the command succeeded once.
     orders: usize,
     receipts: u64,
+    /// Where its terminal listens, if it has one.
+    port: Option<u16>,
 }
 
 fn main() -> ExitCode {
@@ -67,15 +74,18 @@ fn main() -> ExitCode {
     let tally = Tally::default();
     let begun = Instant::now();
     for name in &wanted {
-        let scenario = match name.as_str() {
-            "cash" => cash(&program, &scratch),
-            "refund" => refund(&program, &scratch),
+        let card = |name| [(); WORKERS].map(|()| cards::scenario(&program, &scratch, name, cards::free_port()));
+        let scenarios = match name.as_str() {
+            "cash" => [cash(&program, &scratch, 0), cash(&program, &scratch, 1)],
+            "refund" => [refund(&program, &scratch, 0), refund(&program, &scratch, 1)],
+            "card" => card("card"),
+            "reversal" => card("reversal"),
             other => {
-                eprintln!("error: there is no scenario {other:?}; cash and refund are");
+                eprintln!("error: there is no scenario {other:?}; cash, refund, card and reversal are");
                 return ExitCode::from(2);
             }
         };
-        campaign(&program, &scratch, &scenario, share, &tally);
+        campaign(&program, &scratch, &scenarios, share, &tally);
     }
     let count = |counter: &AtomicUsize| counter.load(Ordering::Relaxed);
     let (lost, doubled, unexplained) = (count(&tally.lost), count(&tally.doubled), count(&tally.unexplained));
@@ -94,33 +104,40 @@ fn main() -> ExitCode {
 }
 
 /// A cash sale, after one that is in the ledger already.
-fn cash(program: &Path, scratch: &Path) -> Scenario {
-    let template = scratch.join("cash-template");
+fn cash(program: &Path, scratch: &Path, worker: usize) -> Scenario {
+    let template = scratch.join(format!("cash-template-{worker}"));
     fieldkit_tests::stall(program, &template);
     let sale = ["sell", "--line", "MUG=1", "--tender", "cash=20.00", "--json", "--idempotency-key"];
     succeed(&run(program, &template, &[&sale[..], &["before"]].concat(), &[]));
     let command = [&sale[..], &["crash-key"]].concat().into_iter().map(str::to_owned).collect();
-    Scenario { name: "cash", template, command, orders: 2, receipts: 2 }
+    Scenario { name: "cash", template, command, orders: 2, receipts: 2, port: None }
 }
 
 /// A refund of a sale.
-fn refund(program: &Path, scratch: &Path) -> Scenario {
-    let template = scratch.join("refund-template");
+fn refund(program: &Path, scratch: &Path, worker: usize) -> Scenario {
+    let template = scratch.join(format!("refund-template-{worker}"));
     fieldkit_tests::stall(program, &template);
     let sale = ["sell", "--line", "MUG=2", "--tender", "cash=50.00", "--json", "--idempotency-key", "before"];
     succeed(&run(program, &template, &sale, &[]));
     let command =
         ["refund", "--order", "1", "--line", "1=1", "--reason", "chipped", "--json", "--idempotency-key", "crash-key"];
-    Scenario { name: "refund", template, command: command.map(str::to_owned).to_vec(), orders: 1, receipts: 2 }
+    Scenario {
+        name: "refund",
+        template,
+        command: command.map(str::to_owned).to_vec(),
+        orders: 1,
+        receipts: 2,
+        port: None,
+    }
 }
 
-fn campaign(program: &Path, scratch: &Path, scenario: &Scenario, share: usize, tally: &Tally) {
-    let points = points(program, scratch, scenario, share);
-    eprintln!("{}: {} points", scenario.name, points.len());
+fn campaign(program: &Path, scratch: &Path, scenarios: &[Scenario; WORKERS], share: usize, tally: &Tally) {
+    let points = points(program, scratch, &scenarios[0], share);
+    eprintln!("{}: {} points", scenarios[0].name, points.len());
     let next = AtomicUsize::new(0);
     let out = Mutex::new(());
     std::thread::scope(|threads| {
-        for worker in 0..2 {
+        for (worker, scenario) in scenarios.iter().enumerate() {
             let (next, out, points) = (&next, &out, &points);
             threads.spawn(move || {
                 let dir = scratch.join(format!("{}-{worker}", scenario.name));
@@ -145,23 +162,24 @@ fn points(program: &Path, scratch: &Path, scenario: &Scenario, share: usize) -> 
     for name in fieldkit_sqlite::failpoint::NAMES {
         for hit in 1..=HITS_MAX {
             fresh(&scenario.template, &dir);
-            let fault = format!("{name}:{hit}");
-            let output = run(program, &dir, &scenario.command, &[("FIELDKIT_FAILPOINT", &fault)]);
-            if output.status.code().is_some() {
+            let point = Point::Failpoint { name: (*name).to_owned(), hit };
+            let died = match scenario.port {
+                Some(port) => cards::dies(program, &dir, scenario, port, &point),
+                None => killed(program, &dir, &scenario.command, &point).status.code().is_none(),
+            };
+            if !died {
                 break;
             }
-            points.push(Point::Failpoint { name: (*name).to_owned(), hit });
+            points.push(point);
         }
     }
-    fresh(&scenario.template, &dir);
     let trace = scratch.join("trace");
-    let mut command = Command::new("strace");
-    command.args(["-f", "-qq", "-e", &format!("trace={}", CALLS.join(",")), "-o"]).arg(&trace);
-    command.arg(program).arg("--data").arg(&dir).args(&scenario.command);
-    let counted = command.output().unwrap_or_else(|error| panic!("strace cannot be run: {error}"));
-    assert!(counted.status.success(), "a run under strace without a kill fails: {counted:?}");
-    let text = std::fs::read_to_string(&trace).unwrap_or_default();
-    for name in CALLS {
+    let calls: Vec<&str> = CALLS.iter().chain(scenario.port.map_or(&[][..], |_| cards::CALLS)).copied().collect();
+    let text = match scenario.port {
+        Some(port) => cards::trace(program, &dir, scenario, port, &calls.join(","), &trace),
+        None => traced(program, &dir, scenario, &calls.join(","), &trace),
+    };
+    for name in calls {
         let start = format!("{name}(");
         let hits =
             text.lines().filter(|line| line.split_whitespace().nth(1).is_some_and(|call| call.starts_with(&start)));
@@ -170,6 +188,17 @@ fn points(program: &Path, scratch: &Path, scenario: &Scenario, share: usize) -> 
         points.extend((1..=hits).filter(|hit| hit % share == 0 || *hit == 1).map(|hit| Point::Call { name, hit }));
     }
     points
+}
+
+/// Traces one whole run and gives the text of the trace.
+fn traced(program: &Path, dir: &Path, scenario: &Scenario, calls: &str, to: &Path) -> String {
+    fresh(&scenario.template, dir);
+    let mut command = Command::new("strace");
+    command.args(["-f", "-qq", "-e", &format!("trace={calls}"), "-o"]).arg(to);
+    command.arg(program).arg("--data").arg(dir).args(&scenario.command);
+    let counted = command.output().unwrap_or_else(|error| panic!("strace cannot be run: {error}"));
+    assert!(counted.status.success(), "a run under strace without a kill fails: {counted:?}");
+    std::fs::read_to_string(to).unwrap_or_default()
 }
 
 /// Kills once, maybe kills the recovery, repeats the command with its key, and checks.
@@ -181,15 +210,19 @@ fn one(
     second: Option<&Point>,
     tally: &Tally,
 ) -> Result<(), String> {
-    fresh(&scenario.template, dir);
     tally.points.fetch_add(1, Ordering::Relaxed);
+    if second.is_some() {
+        tally.double.fetch_add(1, Ordering::Relaxed);
+    }
+    if let Some(port) = scenario.port {
+        let points: Vec<&Point> = [Some(point), second].into_iter().flatten().collect();
+        return cards::one(program, dir, scenario, port, &points, tally);
+    }
+    fresh(&scenario.template, dir);
     let mut acknowledged: BTreeSet<String> = BTreeSet::new();
     for point in [Some(point), second].into_iter().flatten() {
         let output = killed(program, dir, &scenario.command, point);
         acknowledged.extend(order_id(&output));
-    }
-    if second.is_some() {
-        tally.double.fetch_add(1, Ordering::Relaxed);
     }
     let unexplained = |text: String| {
         tally.unexplained.fetch_add(1, Ordering::Relaxed);

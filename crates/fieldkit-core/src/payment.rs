@@ -216,7 +216,8 @@ impl Payment {
         let standing = self.standing();
         let record = standing.record?;
         let number = if record.trace > 0 { record.trace } else { record.receipt };
-        Some(format!("{}-{number:06}", record.terminal_id))
+        // Telium tells neither who it is nor a number: then nothing can be found again.
+        (number > 0).then(|| format!("{}-{number:06}", record.terminal_id))
     }
 
     /// The command key under which `step` is reported: a step that was given is given again under its own key,

@@ -161,7 +161,8 @@ impl Shop {
         }
         let mut first = None;
         loop {
-            let ask = match first.take() {
+            // An ask that arrived while a terminal's report was synced comes next.
+            let ask = match first.take().or_else(|| self.pace.early.take()) {
                 Some(ask) => Ok(ask),
                 None if self.pace.checking.is_some() => match self.asks.try_recv() {
                     Ok(ask) => Ok(ask),
