@@ -23,6 +23,8 @@ use std::collections::VecDeque;
 
 /// Pause before a terminal is tried again that did not answer.
 const REST_MS: u64 = 2_000;
+/// How long a payment that was not sent waits for the link: a cable that is put back, a kit that has just started.
+const LINK_WAIT_MS: u64 = 3_000;
 /// ZVT's code for a payment that was reversed before (PA00P015 chapter 11).
 const REVERSED_BEFORE: u8 = 0xB4;
 
@@ -96,6 +98,8 @@ pub(crate) struct PaymentDesk {
     stopping: bool,
     /// After a failure: when the terminal is tried again.
     rest_until_ms: Option<u64>,
+    /// The payment that waits for the link, and until when.
+    waits: Option<(OpId, u64)>,
     now_ms: u64,
     wishes: VecDeque<Wish>,
 }
@@ -114,6 +118,7 @@ impl PaymentDesk {
             told: None,
             stopping: false,
             rest_until_ms: None,
+            waits: None,
             now_ms: 0,
             wishes: VecDeque::new(),
         }
@@ -129,7 +134,7 @@ impl PaymentDesk {
     }
 
     pub fn poll_timeout(&self) -> Option<u64> {
-        let times = [self.driver.poll_timeout(), self.rest_until_ms];
+        let times = [self.driver.poll_timeout(), self.rest_until_ms, self.waits.map(|(_, until_ms)| until_ms)];
         times.into_iter().flatten().min()
     }
 
@@ -197,14 +202,16 @@ impl PaymentDesk {
         }
         let held = ledger.holds_terminal(self.device);
         match (self.link, &self.baseline, held) {
-            // It was not sent, and the buyer stands at the counter: better a clear no than a wait for a cable.
             (Link::Down, _, Some(payment)) if payment.state() == PaymentState::Intended => {
-                self.step(payment, PaymentStep::Cancelled(CancelledBy::Kit), Then::Rest);
-                self.act(ledger);
+                // The buyer stands at the counter: better a clear no than a long wait for a cable.
+                if self.waited_for_link(payment.payment_id) {
+                    self.step(payment, PaymentStep::Cancelled(CancelledBy::Kit), Then::Rest);
+                    self.act(ledger);
+                }
             }
             (Link::Down, _, _) => {}
-            (Link::Up, _, _) => self.request(Request::Attach, ledger),
-            (Link::Ready, None, _) => self.request(Request::LastTransaction, ledger),
+            (Link::Up, _, _) => self.request_and_go_on(Request::Attach, ledger),
+            (Link::Ready, None, _) => self.request_and_go_on(Request::LastTransaction, ledger),
             (Link::Ready, Some(baseline), Some(payment)) => {
                 if let Some((step, request)) = next_step(payment, baseline) {
                     self.step(payment, step, Then::Ask(request));
@@ -212,6 +219,25 @@ impl PaymentDesk {
                 }
             }
             (Link::Ready, Some(_), None) => {}
+        }
+    }
+
+    /// Whether a payment that was not sent has waited long enough.
+    fn waited_for_link(&mut self, payment: OpId) -> bool {
+        let until_ms = match self.waits {
+            Some((known, until_ms)) if known == payment => until_ms,
+            _ => self.now_ms.saturating_add(LINK_WAIT_MS),
+        };
+        let over = self.now_ms >= until_ms;
+        self.waits = (!over).then_some((payment, until_ms));
+        over
+    }
+
+    /// Asks, and does the next thing where the driver knew the answer by itself: then nothing else would come.
+    fn request_and_go_on(&mut self, request: Request, ledger: &Ledger) {
+        self.request(request, ledger);
+        if self.running.is_none() {
+            self.act(ledger);
         }
     }
 
@@ -412,6 +438,9 @@ impl PaymentDesk {
 
     fn set_link(&mut self, link: Link) {
         self.link = link;
+        if link != Link::Down {
+            self.waits = None;
+        }
         self.show(None);
     }
 

@@ -59,8 +59,20 @@ pub async fn bind(listen: &str) -> Result<TcpListener> {
     })
 }
 
+/// Keeps what is in memory out of core dumps: bytes of a terminal are there before card numbers are masked.
+fn leave_no_core() {
+    use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
+    let none = Rlimit { current: Some(0), maximum: Some(0) };
+    // The limit is for dumps into files, the other for dumps into programs.
+    let kept = setrlimit(Resource::Core, none).and(set_dumpable_behavior(DumpableBehavior::NotDumpable));
+    if let Err(error) = kept {
+        tracing::warn!("a crash may leave a core dump: {error}");
+    }
+}
+
 /// Opens the kit, serves, and stops in order.
 pub async fn run(settings: &Settings, listener: TcpListener, ready: impl FnOnce(&str)) -> Result<Exit> {
+    leave_no_core();
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let running = Running::start_when_free(&settings.watched()).await?;
