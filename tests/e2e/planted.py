@@ -17,8 +17,10 @@ from pathlib import Path
 from kit import Kit, free_port
 
 PAN = "4111111111111111"
-OTHER = "5598830000008074"
+OTHER = "5555555555554444"
 EAN = "4006381333931"
+# What is left of the first once it is hidden.
+LEFT = b"411111******1111"
 ITEMS = [("MUG", "--name", f"Mug {EAN}", "--price", "12.50", "--count", "90")]
 DEVICES = Path(__file__).parent.parent / "devices"
 WAIT_S_MAX = 20
@@ -157,7 +159,10 @@ def main():
             for source, content in found.items():
                 for writing in wanted:
                     assert writing not in content, f"{writing!r} stands in {source}"
-                assert b"2512" not in content or b"=2512" not in content, f"a track stands in {source}"
+                assert b"=2512" not in content and b"=2912" not in content, f"a track stands in {source}"
+            # The second terminal's fields are kept, so that it shows that they were sent and hidden.
+            shown = found["payments"] + found["updates"]
+            assert not name.startswith("second-zvt") or LEFT in shown, "nothing was planted"
             assert EAN.encode() in found["orders"], "the article number did not survive"
             print(f"ok       {name}: {len(found)} sources, {sum(map(len, found.values()))} bytes")
         except AssertionError as error:
