@@ -100,14 +100,23 @@ fn change(data: &Path, change: impl FnOnce(&str) -> Result<String>) -> Result<()
 fn with_device(text: &str, device: &Device) -> Result<String> {
     let mut document: DocumentMut = text.parse()?;
     let url = Value::from(device.url.to_string());
-    let value = match &device.label {
-        None => url,
-        Some(label) => {
-            let mut both = InlineTable::new();
-            both.insert("url", url);
-            both.insert("label", Value::from(label.as_str()));
-            Value::InlineTable(both)
-        }
+    let mut long = InlineTable::new();
+    if let Some(label) = &device.label {
+        long.insert("label", Value::from(label.as_str()));
+    }
+    if !device.departures.is_empty() {
+        long.insert("profile", device.departures.iter().map(|departure| departure.name()).collect());
+    }
+    if let Some(password) = device.password {
+        long.insert("password", Value::from(format!("{password:06}")));
+    }
+    let value = if long.is_empty() {
+        url
+    } else {
+        let mut whole = InlineTable::new();
+        whole.insert("url", url);
+        whole.extend(long);
+        Value::InlineTable(whole)
     };
     let role = device.role().name();
     let Some(table) = document.get_mut(DEVICES) else {
@@ -141,7 +150,7 @@ fn meant(text: &str) -> String {
     unknown.map_or_else(String::new, |name| format!("; did you mean {}?", nearest(name, NAMES.into_iter())))
 }
 
-/// Reads the table of devices: `ROLE = "URL"` or `ROLE = { url = "URL", label = "NAME" }`.
+/// Reads the table of devices: `ROLE = "URL"` or `ROLE = { url = "URL", label = "NAME", profile = ["NAME"], password = "DIGITS" }`.
 fn devices<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<Role, Device>, D::Error> {
     deserializer.deserialize_map(DevicesVisitor)
 }
@@ -191,6 +200,9 @@ impl<'de> DeserializeSeed<'de> for DeviceOf {
 struct LongForm {
     url: String,
     label: Option<String>,
+    #[serde(default)]
+    profile: Vec<String>,
+    password: Option<String>,
 }
 
 impl<'de> Visitor<'de> for DeviceOf {
@@ -206,9 +218,10 @@ impl<'de> Visitor<'de> for DeviceOf {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Device, A::Error> {
-        let LongForm { url, label } = LongForm::deserialize(MapAccessDeserializer::new(map))?;
+        let LongForm { url, label, profile, password } = LongForm::deserialize(MapAccessDeserializer::new(map))?;
         let url = DeviceUrl::parse_for(self.0, &url).map_err(A::Error::custom)?;
-        Device::new(url, label).map_err(A::Error::custom)
+        let device = Device::new(url, label).and_then(|device| device.with(&profile, password.as_deref()));
+        device.map_err(A::Error::custom)
     }
 }
 

@@ -7,6 +7,7 @@
 use crate::commands::Usage;
 use crate::config::Config;
 use anyhow::Result;
+use fieldkit_ports::url::{Protocol, nearest};
 use fieldkit_ports::{DeviceUrl, Role};
 
 /// Longest name of a device.
@@ -19,6 +20,42 @@ pub struct Device {
     pub url: DeviceUrl,
     /// What the crew calls it.
     pub label: Option<String>,
+    /// How it departs from the paper.
+    pub departures: Vec<Departure>,
+    /// The till's password at the terminal, six digits.
+    pub password: Option<u32>,
+}
+
+/// How a terminal departs from the paper; facts that its maker or its behaviour tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Departure {
+    /// A payment that nobody acknowledged becomes declined, without a reversal.
+    NoAutoReversal,
+    /// Asked for the last transaction, it says that it is done and nothing else.
+    BareRepeat,
+    /// A reversal takes back the last payment, whatever number it names.
+    LastOnly,
+}
+
+impl Departure {
+    /// All of them.
+    pub const ALL: [Departure; 3] = [Departure::NoAutoReversal, Departure::BareRepeat, Departure::LastOnly];
+
+    /// Its name in files and options.
+    pub fn name(self) -> &'static str {
+        match self {
+            Departure::NoAutoReversal => "no-auto-reversal",
+            Departure::BareRepeat => "bare-repeat",
+            Departure::LastOnly => "last-only",
+        }
+    }
+
+    /// Reads a name.
+    pub fn parse(name: &str) -> Result<Departure, String> {
+        let names = || Departure::ALL.iter().map(|departure| departure.name());
+        let found = Departure::ALL.into_iter().find(|departure| departure.name() == name);
+        found.ok_or_else(|| format!("there is no profile {name:?}; the nearest is {}", nearest(name, names())))
+    }
 }
 
 impl Device {
@@ -29,8 +66,24 @@ impl Device {
         };
         match &label {
             Some(label) if !fits(label) => Err(format!("a device's label has 1 to {LABEL_CHARS_MAX} characters")),
-            Some(_) | None => Ok(Device { url, label }),
+            Some(_) | None => Ok(Device { url, label, departures: Vec::new(), password: None }),
         }
+    }
+
+    /// The same for a terminal that departs from the paper, or wants a password of six digits.
+    pub fn with(mut self, profile: &[String], password: Option<&str>) -> Result<Device, String> {
+        if (!profile.is_empty() || password.is_some()) && self.url.protocol() != Protocol::Zvt {
+            return Err(format!("{}: knows no profile and no password; ZVT does", self.url.scheme()));
+        }
+        self.departures = profile.iter().map(|name| Departure::parse(name)).collect::<Result<_, _>>()?;
+        self.departures.sort_unstable();
+        self.departures.dedup();
+        let digits = |text: &str| {
+            let fits = text.len() == 6 && text.bytes().all(|digit| digit.is_ascii_digit());
+            text.parse().ok().filter(|_| fits).ok_or_else(|| "a terminal's password has six digits".to_owned())
+        };
+        self.password = password.map(digits).transpose()?;
+        Ok(self)
     }
 
     /// What it is for.
@@ -45,7 +98,7 @@ impl Device {
         let (role, url) = text.split_once('=').ok_or_else(form)?;
         let url = Role::parse(role).and_then(|role| DeviceUrl::parse_for(role, url));
         let url = url.map_err(|error| Usage(format!("{text:?}: {error}")))?;
-        Ok(Device { url, label: None })
+        Ok(Device { url, label: None, departures: Vec::new(), password: None })
     }
 }
 

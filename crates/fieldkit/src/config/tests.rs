@@ -54,6 +54,10 @@ fn wrong_devices_are_refused_with_their_place() {
     says(&with("terminal = 7"), &["line 3", "a device URL, or a table"]);
     says(&with("terminal = { url = \"telium:/dev/a\", label = \"\" }"), &["line 3", "1 to 60 characters"]);
     says("devices = 7", &["line 1", "a table of devices by role"]);
+    let zvt = |more: &str| with(&format!("terminal = {{ url = \"zvt+tcp://h:1\", {more} }}"));
+    says(&zvt("profile = [\"last-onyl\"]"), &["line 3", "the nearest is last-only"]);
+    says(&zvt("password = \"12\""), &["line 3", "six digits"]);
+    says(&with("terminal = { url = \"telium:/dev/a\", password = \"123456\" }"), &["line 3", "ZVT does"]);
 }
 
 #[test]
@@ -81,6 +85,13 @@ fn a_change_leaves_the_rest_of_the_file_alone() {
         "devices.terminal = \"zvt+tcp://h:1\"\nlisten = \"127.0.0.1:1\"\n",
         &plain,
         "devices.terminal = \"zvt+tcp://10.0.0.5:20007\"\nlisten = \"127.0.0.1:1\"\n",
+    );
+    let profile = ["last-only".to_owned(), "no-auto-reversal".to_owned(), "last-only".to_owned()];
+    let odd = plain.clone().with(&profile, Some("000123")).expect("a ZVT terminal");
+    check(
+        "",
+        &odd,
+        "[devices]\nterminal = { url = \"zvt+tcp://10.0.0.5:20007\", profile = [\"no-auto-reversal\", \"last-only\"], password = \"000123\" }\n",
     );
     check("devices = {}\n", &plain, "devices = { terminal = \"zvt+tcp://10.0.0.5:20007\" }\n");
 }

@@ -5,7 +5,7 @@
 //! Absent on purpose: rules (`fieldkit-core`), the order of a payment (`fieldkit-engine`), bytes (`fieldkit-drivers`).
 
 use super::Shop;
-use crate::devices::Device;
+use crate::devices::{Departure, Device};
 use fieldkit_core::body::{CancelledBy, DeviceAccepted, DeviceRole, PaymentStep, TerminalAnswer};
 use fieldkit_core::decide::{Command, TenderRequest};
 use fieldkit_core::id::{Hash, OpId, Zero};
@@ -13,7 +13,7 @@ use fieldkit_core::money::Currency;
 use fieldkit_core::op::{Actor, CommandKey, Key};
 use fieldkit_core::payment::{Payment, PaymentState};
 use fieldkit_core::refusal::{PaymentRefusal, Refusal};
-use fieldkit_drivers::terminal::{Driver, Profile};
+use fieldkit_drivers::terminal::{Driver, Profile, Repeat, ReversalReach, Unanswered};
 use fieldkit_drivers::{telium, zvt};
 use fieldkit_engine::{Asked, DeviceInput, DeviceOutput, Input, Link, Shown, Ticket};
 use fieldkit_http::desk::{Ask, DeviceShown, DeviceWish, LinkState, Update};
@@ -369,6 +369,18 @@ fn label(device: &Device) -> String {
     device.label.clone().unwrap_or_else(|| "terminal".to_owned())
 }
 
+fn profile(departures: &[Departure]) -> Profile {
+    let mut profile = Profile::default();
+    for departure in departures {
+        match departure {
+            Departure::NoAutoReversal => profile.unanswered = Unanswered::Declined,
+            Departure::BareRepeat => profile.repeat = Repeat::Bare,
+            Departure::LastOnly => profile.reversal = ReversalReach::LastOnly,
+        }
+    }
+    profile
+}
+
 fn driver(device: &Device, currency: Currency) -> Box<dyn Driver + Send> {
     match device.url.protocol() {
         Protocol::Telium => {
@@ -380,8 +392,8 @@ fn driver(device: &Device, currency: Currency) -> Box<dyn Driver + Send> {
                 Address::Tcp { .. } => zvt::carrier::Framing::Tcp,
                 Address::Serial { .. } => zvt::carrier::Framing::Serial,
             };
-            let profile = Profile::default();
-            let config = zvt::ecr::Config { framing, password: 0, currency, profile, message_ids: false };
+            let (profile, password) = (profile(&device.departures), device.password.unwrap_or(0));
+            let config = zvt::ecr::Config { framing, password, currency, profile, message_ids: false };
             Box::new(zvt::ecr::Ecr::new(config))
         }
     }
