@@ -3,6 +3,10 @@
 //! Promises: replies are a function of the durable state; times are in the event's zone.
 //! Absent on purpose: HTML. Names leave as JSON only, and the receipt's QR contains its token and nothing else.
 
+mod payments;
+
+pub use payments::{event_of_foreign, foreign, foreign_payments, payments};
+
 use crate::desk::{DeviceShown, Durability, Notice, Shelf};
 use crate::wire;
 use chrono::{DateTime, Days, NaiveDate, SecondsFormat};
@@ -12,7 +16,6 @@ use fieldkit_core::decide::space_of;
 use fieldkit_core::event::{Drawer, Event, EventState, Item};
 use fieldkit_core::id::{OpId, PoolId, ReplicaKey, StreamId};
 use fieldkit_core::lattice::Register;
-use fieldkit_core::listing::{Listed, listed};
 use fieldkit_core::money::Currency;
 use fieldkit_core::op::{Account, Actor, Head, Unit};
 use fieldkit_core::order::{Order, Refund, line_total};
@@ -54,8 +57,15 @@ pub fn status(shelf: &Shelf<'_>) -> wire::Status {
         clock: wire::Clock { quality: shelf.clock_quality, now: time(shelf.now_ms, zone) },
         head: head(shelf),
         drawer: drawer_word(shelf.event.and_then(|id| own_drawer(shelf, id)).map(|(_, drawer)| drawer)),
-        notices: shelf.notices.iter().map(notice).chain(uncounted_notices(shelf)).collect(),
+        notices: notices(shelf),
     }
+}
+
+/// What the kit says, then what the ledger says: money in doubt first.
+fn notices(shelf: &Shelf<'_>) -> Vec<wire::Notice> {
+    let said = shelf.notices.iter().map(notice);
+    let of_payments = payments::payment_notices(shelf).chain(payments::foreign_notices(shelf));
+    said.chain(of_payments).chain(uncounted_notices(shelf)).collect()
 }
 
 /// A device.
@@ -182,6 +192,7 @@ pub fn order(shelf: &Shelf<'_>, order: &Order, durability: Durability) -> wire::
         discount: money(sale.discount),
         discount_reason: sale.discount_reason.clone(),
         total: money(sale.total),
+        left: payments::left(order),
         taxes: order.taxes().into_iter().map(|sum| tax_sum(sum, sale.currency)).collect(),
         change: money(paid.map_or(0, |paid| paid.change)),
         payments: payments(order),
@@ -245,28 +256,6 @@ fn tax_sum((rate, ppm, net, tax): (String, u32, i64, i64), currency: Currency) -
 /// The series of the receipt; until there is one, that of the kit that took the order.
 fn series(order: &Order) -> String {
     order.receipt().map_or(order.order_id.stream, |(stream, _)| stream).series()
-}
-
-/// Payments of an order, in the order of all lists.
-pub fn payments(order: &Order) -> Vec<wire::Payment> {
-    let money = |minor| Money::new(minor, order.sale.currency);
-    let payment = |payment: Listed<'_>| wire::Payment {
-        payment_id: payment.payment_id,
-        order_id: order.order_id.text(),
-        tender: payment.tender,
-        state: payment.state,
-        amount: money(payment.amount),
-        tendered: money(payment.tendered),
-        change: money(payment.tendered.saturating_sub(payment.amount)),
-        taken: money(payment.taken),
-        reference: payment.reference,
-        terminal_id: payment.record.map(|record| record.terminal_id.clone()),
-        terminal_receipt: payment.record.map(|record| record.receipt),
-        trace: payment.record.map(|record| record.trace),
-        card: payment.record.map(|record| format!("{} {}", record.card_name, record.masked_pan).trim().to_owned()),
-        charged: payment.record.map(|record| Money::new(record.amount, record.currency)),
-    };
-    listed(order).into_iter().map(payment).collect()
 }
 
 fn refund(refund: &Refund, currency: Currency, zone: Tz) -> wire::Refund {
@@ -386,7 +375,12 @@ pub fn imported(done: CatalogueImported) -> wire::ImportResult {
 }
 
 fn open_event<'a>(shelf: &Shelf<'a>) -> Option<(OpId, &'a Event)> {
-    let id = shelf.event?;
+    shown_event(shelf, None)
+}
+
+/// An event, `None` means the open one.
+fn shown_event<'a>(shelf: &Shelf<'a>, event: Option<OpId>) -> Option<(OpId, &'a Event)> {
+    let id = event.or(shelf.event)?;
     shelf.ledger.events.get(&id).map(|event| (id, event))
 }
 

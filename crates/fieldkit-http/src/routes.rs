@@ -4,8 +4,10 @@
 //! Absent on purpose: what the handlers do (the files below).
 
 mod checks;
+mod devices;
 mod drawer;
 mod events;
+mod foreign;
 mod items;
 mod orders;
 mod payments;
@@ -24,7 +26,7 @@ use axum::response::IntoResponse;
 use axum::routing::get;
 use axum::{Json, Router, middleware};
 use fieldkit_core::id::OpId;
-use fieldkit_core::refusal::Refusal;
+use fieldkit_core::refusal::{PaymentRefusal, Refusal};
 use std::fmt::Write;
 use std::sync::Arc;
 use tokio::sync::Semaphore;
@@ -45,6 +47,8 @@ const FOLLOWERS_MAX: usize = 64;
         (name = "events", description = "Selling occasions"),
         (name = "catalogue", description = "Items, prices, stock, pictures"),
         (name = "orders", description = "Sales, refunds, receipts"),
+        (name = "payments", description = "Cards: attempts to charge, their outcome, charges that belong to no order"),
+        (name = "devices", description = "Terminals: their contact, what they show, what the crew wants of them"),
         (name = "drawer", description = "Cash in the drawer"),
     )
 )]
@@ -99,6 +103,16 @@ fn api() -> OpenApiRouter<Shop> {
         .routes(routes!(orders::void))
         .routes(routes!(orders::undo))
         .routes(routes!(payments::list))
+        .routes(routes!(payments::begin))
+        .routes(routes!(payments::settle))
+        .routes(routes!(payments::cancel))
+        .routes(routes!(payments::close))
+        .routes(routes!(payments::reverse))
+        .routes(routes!(foreign::list))
+        .routes(routes!(foreign::settle))
+        .routes(routes!(devices::list))
+        .routes(routes!(devices::ask))
+        .routes(routes!(devices::stop))
         .routes(routes!(drawer::show))
         .routes(routes!(drawer::open))
         .routes(routes!(drawer::count))
@@ -111,7 +125,8 @@ fn described(mut document: Document) -> Document {
     document.info.version = env!("CARGO_PKG_VERSION").to_owned();
     let mut text = String::from(
         "The API of a kit, version 1. Amounts are whole minor units with their currency; times are RFC 3339 with \
-         offset.\n\nEvery POST and PATCH but `/witness` needs `Idempotency-Key` (1 to 63 visible ASCII characters). \
+         offset.\n\nEvery POST and PATCH but `/witness` and the wishes at `/devices` needs `Idempotency-Key` (1 to 63 visible \
+         ASCII characters). \
          The same key with the same request gets the same answer again, with `Idempotency-Replayed: true`; with \
          another request it gets 409 `key_reused`. After `outcome_unknown`, and after no answer at all, ask again \
          with the same key.\n\nEverything that fails is a `Problem`. Its codes:\n\n| code | status | meaning |\n\
@@ -137,6 +152,12 @@ async fn in_event_currency(shop: &Shop, event: Option<OpId>, money: Money) -> Re
         }
         _ => Ok(money.minor.0),
     }
+}
+
+/// The id of a device.
+fn device_id(text: &str) -> Result<OpId, Problem> {
+    let unknown = || Refusal::from(PaymentRefusal::UnknownDevice(shortened(text)));
+    Ok(OpId::from_text(text).ok_or_else(unknown)?)
 }
 
 /// What somebody wrote, short enough to be quoted.

@@ -4,10 +4,12 @@ mod describing;
 mod following;
 mod guarding;
 mod importing;
+mod paying;
 mod selling;
 
 use crate::desk::{
-    Ask, Desk, DeviceShown, DeviceWish, Durability, Failure, Gain, Given, OrderSelector, Shelf, Update, Verified,
+    Ask, Desk, DeviceShown, DeviceWish, Durability, Failure, Gain, Given, LinkState, OrderSelector, Shelf, Update,
+    Verified,
 };
 use crate::guard::Policy;
 use crate::pages::Page;
@@ -18,10 +20,10 @@ use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::{HeaderMap, Request, StatusCode};
 use ed25519_dalek::{Signer, SigningKey};
-use fieldkit_core::body::{Prices, ReplicaAdmitted, Seller, TaxRate};
-use fieldkit_core::decide::{Founding, NewEvent};
+use fieldkit_core::body::{DeviceRole, Prices, ReplicaAdmitted, Seller, TaxRate};
+use fieldkit_core::decide::{Command, Founding, NewEvent};
 use fieldkit_core::event::EventState;
-use fieldkit_core::id::{Hash, OpId, ReplicaKey, Space, StreamId};
+use fieldkit_core::id::{Hash, OpId, ReplicaKey, Space, StreamId, Zero};
 use fieldkit_core::ledger::Ledger;
 use fieldkit_core::op::{Actor, Head};
 use fieldkit_core::order::Order;
@@ -180,7 +182,6 @@ struct Loop {
     updates: broadcast::Sender<Update>,
     asked: u64,
     devices: Vec<DeviceShown>,
-    wishes: Vec<(OpId, DeviceWish)>,
 }
 
 impl Loop {
@@ -211,7 +212,7 @@ impl Loop {
         engine.found(&founding, NOON_MS, ClockQuality::System).expect("a good founding");
         engine.handle(Input::EndOfBatch);
         let owner = OpId { stream: StreamId::of(&replica, &Space::ORGANISATION), seq: 4 };
-        let mut this = Loop { engine, owner, updates, asked: 0, devices: Vec::new(), wishes: Vec::new() };
+        let mut this = Loop { engine, owner, updates, asked: 0, devices: Vec::new() };
         this.pump();
         this
     }
@@ -226,16 +227,21 @@ impl Loop {
         match ask {
             Ask::Give { command, event, key, reply } => {
                 self.asked += 1;
+                // What terminals tell is the replica's own word; all else is the owner's.
+                let told = matches!(command, Command::MovePayment { .. } | Command::RecordForeign { .. });
                 let asked = Asked {
                     command,
                     event: event.or(self.open_event()),
-                    actor: Actor::Person(self.owner),
+                    actor: if told { Actor::Device(Zero) } else { Actor::Person(self.owner) },
                     key,
                     wall_ms: NOON_MS + self.asked,
                     quality: ClockQuality::System,
                 };
                 self.engine.handle(Input::Command(Ticket(self.asked), Box::new(asked)));
                 let answer = self.pump().expect("every command is answered");
+                if let Ok(Outcome::Device(_)) = &answer.result {
+                    self.attach();
+                }
                 let _ = reply.send(given(answer));
             }
             Ask::Look(look) => look(&self.shelf()),
@@ -275,9 +281,7 @@ impl Loop {
                 let _ = reply.send(verdict);
             }
             Ask::Device { device, wish, reply } => {
-                let known = self.devices.iter().any(|shown| shown.device == device);
-                self.wishes.extend(known.then_some((device, wish)));
-                let _ = reply.send(known);
+                let _ = reply.send(self.wish(device, wish));
             }
             Ask::Wake => {}
             Ask::Verify { reply } => {
@@ -287,6 +291,35 @@ impl Loop {
                 let _ = reply.send(Verified { ops, heads, first_bad: None, digest: Some(Hash::of(b"state")) });
             }
         }
+    }
+
+    /// A device shows the wish that it was told last.
+    fn wish(&mut self, device: OpId, wish: DeviceWish) -> bool {
+        let Some(shown) = self.devices.iter_mut().find(|shown| shown.device == device) else { return false };
+        let text = match wish {
+            DeviceWish::Stop => "Stopped",
+            DeviceWish::AskAgain => "Asked",
+        };
+        shown.text = Some(text.to_owned());
+        // Nobody may be following.
+        let _ = self.updates.send(Update::Device(device));
+        true
+    }
+
+    /// Attaches the terminals that were accepted.
+    fn attach(&mut self) {
+        let accepted = self.engine.ledger().devices_of(self.engine.replica(), DeviceRole::Terminal);
+        let shown = |(device, known): (OpId, &fieldkit_core::device::Device)| DeviceShown {
+            device,
+            role: "terminal",
+            label: known.body.label.clone(),
+            url: "zvt+tcp://127.0.0.1:20007".to_owned(),
+            link: LinkState::Ready,
+            trouble: None,
+            payment: None,
+            text: None,
+        };
+        self.devices = accepted.map(shown).collect();
     }
 
     /// Runs the engine until it rests.

@@ -71,14 +71,16 @@ pub enum Command {
     Stock(Stock),
     /// Sell
     #[command(
-        after_help = "Examples:\n  fieldkit sell --line MUG=2 --tender cash=20.00\n  fieldkit sell --line MUG=1 --tender card-external=12.50:TAAA4X9KQ2\n  fieldkit sell --line MUG=1 --line TEE-M=1 --discount 10% --discount-reason friend --tender cash=40"
+        after_help = "Examples:\n  fieldkit sell --line MUG=2 --tender cash=20.00\n  fieldkit sell --line MUG=1 --tender card\n  fieldkit sell --line MUG=2 --tender cash=5 --tender card\n  fieldkit sell --line MUG=1 --tender card-external=12.50:TAAA4X9KQ2\n  fieldkit sell --line MUG=1 --line TEE-M=1 --discount 10% --discount-reason friend --tender cash=40"
     )]
     Sell(Sell),
     /// List orders, or show one
     #[command(after_help = "Examples:\n  fieldkit orders\n  fieldkit orders 17")]
     Orders(Orders),
-    /// List payments: cash, cards, readers of your own
-    #[command(after_help = "Example:\n  fieldkit payments --limit 20")]
+    /// List payments: cash, cards, readers of your own; or finish one that is open
+    #[command(
+        after_help = "Examples:\n  fieldkit payments --limit 20\n  fieldkit payments begin ORDER\n  fieldkit payments settle ORDER --tender cash=20\n  fieldkit payments cancel ORDER --reason \"the buyer left\"\n  fieldkit payments close ORDER PAYMENT --charged no --evidence \"not in the terminal's journal\"\n  fieldkit payments foreign"
+    )]
     Payments(Payments),
     /// Give goods and money back, void an order, or undo either
     #[command(
@@ -88,7 +90,7 @@ pub enum Command {
     /// Open or count the drawer, put cash in or take it out
     #[command(subcommand)]
     Cash(Cash),
-    /// Find devices, give them roles, list them
+    /// Find devices, give them roles, list them, ask or stop them
     #[command(subcommand)]
     Device(Device),
     /// Say how the kit is: event, durability, devices, clock
@@ -338,9 +340,23 @@ pub struct Sell {
     /// Campaign that brought the buyer
     #[arg(long, default_value = "")]
     pub campaign: String,
+    /// How long a card is waited for
+    #[command(flatten)]
+    pub waiting: Waiting,
     /// Its key
     #[command(flatten)]
     pub repeat: Repeat,
+}
+
+/// How long a card is waited for.
+#[derive(Debug, Clone, Args)]
+pub struct Waiting {
+    /// Do not wait for the card; `fieldkit orders ORDER` says what became of it
+    #[arg(long, conflicts_with = "wait")]
+    pub no_wait: bool,
+    /// Wait at most so long for the card; then the order stays open, and the exit code is 4
+    #[arg(long, value_name = "SECONDS", default_value_t = 180)]
+    pub wait: u64,
 }
 
 /// `orders`
@@ -355,10 +371,122 @@ pub struct Orders {
 
 /// `payments`
 #[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub struct Payments {
     /// At most so many
     #[arg(long, default_value_t = 100_000)]
     pub limit: u32,
+    /// What to do instead of listing them
+    #[command(subcommand)]
+    pub command: Option<PaymentsCommand>,
+}
+
+/// `payments …`
+#[derive(Debug, Subcommand)]
+pub enum PaymentsCommand {
+    /// Charge a card for an order that waits, and wait for the outcome
+    #[command(
+        after_help = "Examples:\n  fieldkit payments begin ORDER\n  fieldkit payments begin ORDER --amount 12.50"
+    )]
+    Begin {
+        /// The order's id
+        order: String,
+        /// What to charge; default: the part that comes next
+        #[arg(long)]
+        amount: Option<String>,
+        /// How long the card is waited for
+        #[command(flatten)]
+        waiting: Waiting,
+        /// Its key
+        #[command(flatten)]
+        repeat: Repeat,
+    },
+    /// Take cash, or a reader of your own, for what is left to pay of an order
+    #[command(
+        after_help = "Examples:\n  fieldkit payments settle ORDER --tender cash=20\n  fieldkit payments settle ORDER --tender card-external=12.50:TAAA4X9KQ2"
+    )]
+    Settle {
+        /// The order's id
+        order: String,
+        /// What the buyer gives: cash=AMOUNT or card-external=AMOUNT:REFERENCE
+        #[arg(long = "tender", value_name = "KIND=AMOUNT", required = true)]
+        tenders: Vec<String>,
+        /// Its key
+        #[command(flatten)]
+        repeat: Repeat,
+    },
+    /// Give an order up that waits for its payment
+    #[command(after_help = "Example:\n  fieldkit payments cancel ORDER --reason \"the buyer left\"")]
+    Cancel {
+        /// The order's id
+        order: String,
+        /// Why
+        #[arg(long)]
+        reason: String,
+        /// Its key
+        #[command(flatten)]
+        repeat: Repeat,
+    },
+    /// Close a payment whose outcome no terminal can tell, after a look at the terminal's journal or receipt
+    #[command(
+        after_help = "Examples:\n  fieldkit payments close ORDER PAYMENT --charged yes --evidence \"slip 231\"\n  fieldkit payments close ORDER PAYMENT --charged no --evidence \"not in the terminal's journal\""
+    )]
+    Close {
+        /// The order's id
+        order: String,
+        /// The payment's id
+        payment: String,
+        /// Whether the card was charged
+        #[arg(long, value_enum)]
+        charged: ChargedArg,
+        /// Where that was seen
+        #[arg(long, value_name = "TEXT")]
+        evidence: String,
+        /// Its key
+        #[command(flatten)]
+        repeat: Repeat,
+    },
+    /// Undo a charge that did not pay its order; one that did is undone with `refund --void`
+    #[command(after_help = "Example:\n  fieldkit payments reverse ORDER PAYMENT --reason \"the buyer pays in cash\"")]
+    Reverse {
+        /// The order's id
+        order: String,
+        /// The payment's id
+        payment: String,
+        /// Why
+        #[arg(long)]
+        reason: String,
+        /// Its key
+        #[command(flatten)]
+        repeat: Repeat,
+    },
+    /// List charges on a terminal that belong to no order, or clear one up
+    #[command(
+        after_help = "Examples:\n  fieldkit payments foreign\n  fieldkit payments foreign --settle ID --note \"sold by hand before the kit ran\""
+    )]
+    Foreign {
+        /// Clear this one up
+        #[arg(long, value_name = "ID", requires = "note", conflicts_with = "event")]
+        settle: Option<String>,
+        /// What it was
+        #[arg(long, value_name = "TEXT", requires = "settle")]
+        note: Option<String>,
+        /// Of which event, by id or name, also of a closed one; default: the one that is open
+        #[arg(long, value_name = "EVENT")]
+        event: Option<String>,
+        /// Its key
+        #[command(flatten)]
+        repeat: Repeat,
+    },
+}
+
+/// Whether a card was charged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ChargedArg {
+    /// It was.
+    Yes,
+    /// It was not.
+    No,
 }
 
 /// `refund`
@@ -455,6 +583,20 @@ pub enum Device {
     Add(DeviceAdd),
     /// List the devices of kit.toml, whether they are there, and their links
     List,
+    /// Ask a terminal once more for its last transaction; nothing is charged
+    #[command(after_help = "Examples:\n  fieldkit device ask\n  fieldkit device ask \"counter left\"")]
+    Ask {
+        /// Its label or id; default: the only terminal
+        #[arg(value_name = "LABEL|ID")]
+        device: Option<String>,
+    },
+    /// Stop what runs on a terminal, if that is still possible
+    #[command(after_help = "Example:\n  fieldkit device stop")]
+    Stop {
+        /// Its label or id; default: the only terminal
+        #[arg(value_name = "LABEL|ID")]
+        device: Option<String>,
+    },
 }
 
 /// `device add`

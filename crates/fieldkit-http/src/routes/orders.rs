@@ -117,7 +117,7 @@ pub async fn refund(
     request_body = wire::NewVoid,
     params(("id" = String, Path, description = "Order id, receipt number, or `SERIES-NUMBER`"),
         ("Idempotency-Key" = String, Header, description = "Names this request, so that it can be repeated")),
-    responses((status = 201, description = "The order, voided", body = wire::Order), Problem))]
+    responses((status = 201, description = "The order, voided; paid by card, it is once the terminal has paid the card back", body = wire::Order), Problem))]
 pub async fn void(
     State(shop): State<Shop>,
     At(id): At<String>,
@@ -148,7 +148,7 @@ pub async fn undo(
     Ok(Answer::done(show(&shop, gain, done).await?, done))
 }
 
-async fn show(shop: &Shop, gain: Gain, done: Done) -> Result<wire::Order, Problem> {
+pub(super) async fn show(shop: &Shop, gain: Gain, done: Done) -> Result<wire::Order, Problem> {
     let Gain::Order(order) = gain else { return Err(Problem::shown_later()) };
     shop.show(move |shelf| render::order(shelf, &order, done.durability)).await
 }
@@ -159,7 +159,7 @@ async fn find(shop: &Shop, text: &str) -> Result<Order, Problem> {
 }
 
 /// The id of an order that is written in whatever way. An id needs no look-up: the rules know whether it is there.
-async fn order_id(shop: &Shop, text: &str) -> Result<OpId, Problem> {
+pub(super) async fn order_id(shop: &Shop, text: &str) -> Result<OpId, Problem> {
     match OpId::from_text(text) {
         Some(id) => Ok(id),
         None => Ok(find(shop, text).await?.order_id),
@@ -216,24 +216,30 @@ fn request(body: wire::NewOrder) -> Result<OrderRequest, Problem> {
     })
 }
 
-fn coded(money: wire::Money) -> (i64, String) {
+pub(super) fn coded(money: wire::Money) -> (i64, String) {
     (money.minor.0, money.currency.0.code().to_owned())
 }
 
-fn tender((at, tender): (usize, wire::NewTender)) -> Result<TenderRequest, Problem> {
-    let wire::NewTender { kind, amount, reference, reader } = tender;
+pub(super) fn tender((at, tender): (usize, wire::NewTender)) -> Result<TenderRequest, Problem> {
+    let wire::NewTender { kind, amount, reference, reader, device } = tender;
     let needed = |field: &str| Problem::field(format!("tenders[{at}].{field}: this means of paying needs it."));
     let strange = |field: &str| Problem::field(format!("tenders[{at}].{field}: this means of paying has none."));
     if kind != wire::TenderKind::CardExternal {
         reference.as_ref().map_or(Ok(()), |_| Err(strange("reference")))?;
         reader.as_ref().map_or(Ok(()), |_| Err(strange("reader")))?;
     }
+    if kind != wire::TenderKind::Card {
+        device.as_ref().map_or(Ok(()), |_| Err(strange("device")))?;
+    }
     Ok(match kind {
         wire::TenderKind::Cash => {
             let (minor, currency) = amount.map(coded).ok_or_else(|| needed("amount"))?;
             TenderRequest::Cash { minor, currency }
         }
-        wire::TenderKind::Card => TenderRequest::Card { amount: amount.map(coded), device: None },
+        wire::TenderKind::Card => {
+            let device = device.as_deref().map(super::device_id).transpose()?;
+            TenderRequest::Card { amount: amount.map(coded), device }
+        }
         wire::TenderKind::CardExternal => {
             let (minor, currency) = amount.map(coded).ok_or_else(|| needed("amount"))?;
             let reference = reference.ok_or_else(|| needed("reference"))?;

@@ -10,6 +10,7 @@ use crate::shop::Shop;
 use crate::{render, wire};
 use axum::extract::State;
 use axum::response::sse::{Event, KeepAlive, Sse};
+use fieldkit_core::body::PaymentTender;
 use fieldkit_core::id::OpId;
 use fieldkit_core::order::Order;
 use futures_util::stream::{self, Stream};
@@ -146,6 +147,8 @@ impl News {
                 self.stock.insert((event, sku));
             }
             Update::Order(order) => {
+                // What is not known about a card is among the notices.
+                self.status |= order.payments.iter().any(|payment| payment.tender == PaymentTender::Card);
                 self.orders.insert(order.order_id, order);
             }
             Update::Device(device) => {

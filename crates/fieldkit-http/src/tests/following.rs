@@ -103,3 +103,23 @@ async fn the_number_of_pages_has_a_bound() {
     pages.pop();
     Page::new(&kit).await.until("status").await;
 }
+
+#[tokio::test]
+async fn a_page_hears_of_devices_and_of_doubts_about_cards() {
+    let stall = super::paying::Stall::new().await;
+    let mut page = Page::new(&stall.kit).await;
+    page.until("head").await;
+    stall.kit.post(&format!("/api/v1/devices/{}/stop", stall.device.text()), &json!({})).await;
+    let (_, device) = page.until("device").await.pop().expect("the device");
+    assert_eq!((&device["device_id"], &device["text"]), (&json!(stall.device.text()), &json!("Stopped")));
+    let order = stall.sell("sale").await;
+    page.until("order").await;
+    stall.tell(&order, vec![super::paying::sent(), super::paying::unknown()]).await;
+    // Events of one look may come in several parts; the doubt is in one of them.
+    let mut codes = Vec::new();
+    while codes.is_empty() {
+        let (_, status) = page.until("status").await.pop().expect("a status");
+        codes = status["notices"].as_array().expect("notices").iter().map(|one| one["code"].clone()).collect();
+    }
+    assert_eq!(codes, [json!("payment_unknown")]);
+}

@@ -198,6 +198,63 @@ pub struct NewTender {
     /// The crew's own reader: which, in the crew's words.
     #[serde(default)]
     pub reader: Option<String>,
+    /// A card: the id of the terminal to charge it at; left out, the one there is.
+    #[serde(default)]
+    pub device: Option<String>,
+}
+
+/// Another attempt to charge a card for an order that waits.
+#[derive(Clone, Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NewPayment {
+    /// What to charge; left out, the part that comes next.
+    #[serde(default)]
+    pub amount: Option<Money>,
+    /// The id of the terminal; left out, the one there is.
+    #[serde(default)]
+    pub device: Option<String>,
+}
+
+/// What the buyer gives for the rest of an order that waits.
+#[derive(Clone, Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NewSettlement {
+    /// Cash, or cards on a reader of the crew's own.
+    pub tenders: Vec<NewTender>,
+}
+
+/// An order that waits, to give up.
+#[derive(Clone, Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NewCancellation {
+    /// Why, 1 to 80 characters.
+    pub reason: String,
+}
+
+/// A charge to undo.
+#[derive(Clone, Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NewReversal {
+    /// Why, 1 to 80 characters.
+    pub reason: String,
+}
+
+/// What a person found out about a payment whose outcome no terminal could tell.
+#[derive(Clone, Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NewClosing {
+    /// Whether the card was charged.
+    pub charged: bool,
+    /// Where that was seen, 1 to 200 characters.
+    pub evidence: String,
+}
+
+/// How a payment without order was cleared up.
+#[derive(Clone, Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NewNote {
+    /// What it was, 1 to 200 characters.
+    pub note: String,
 }
 
 /// A sale.
@@ -345,6 +402,16 @@ pub struct PaymentsQuery {
     /// Only payments before this one.
     #[serde(default)]
     pub before: Option<String>,
+}
+
+/// Which payments without order.
+#[derive(Clone, Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct ForeignQuery {
+    /// Of this event, open or closed; of the open one where it is left out.
+    #[serde(default)]
+    pub event: Option<String>,
 }
 
 /// Which file.

@@ -317,6 +317,44 @@ pub struct Payment {
     pub card: Option<String>,
     /// What the terminal says it charged.
     pub charged: Option<Money>,
+    /// The terminal that was asked.
+    pub device_id: Option<String>,
+    /// What the crew calls the terminal or the reader; null for cash.
+    #[schema(example = "counter left")]
+    pub label: Option<String>,
+    /// Why it came to nothing or is not known, in the words of the terminal or the kit; of a payment that a person closed,
+    /// the evidence. Null where there is nothing to say.
+    #[schema(example = "Card not accepted")]
+    pub said: Option<String>,
+}
+
+/// A charge on a terminal that belongs to no order.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct ForeignPayment {
+    /// Its id: the op that found it.
+    pub found_id: String,
+    /// The terminal that told of it.
+    pub device_id: Option<String>,
+    /// Id of the terminal.
+    pub terminal_id: String,
+    /// What was charged.
+    pub amount: Money,
+    /// Receipt number of the terminal.
+    pub receipt: u32,
+    /// Trace number of the terminal; null where it has none.
+    pub trace: Option<u32>,
+    /// The card's scheme and masked number.
+    pub card: String,
+    /// Month and day as the terminal says.
+    #[schema(example = "11-20")]
+    pub date: Option<String>,
+    /// Time of day as the terminal says.
+    #[schema(example = "12:00:59")]
+    pub time: Option<String>,
+    /// Whether it was cleared up.
+    pub settled: bool,
+    /// How it was cleared up.
+    pub note: Option<String>,
 }
 
 /// A refund or void.
@@ -366,6 +404,8 @@ pub struct Order {
     pub discount_reason: String,
     /// What the buyer owed.
     pub total: Money,
+    /// What is left to pay; nothing once it is paid or given up.
+    pub left: Money,
     /// Net and tax per rate.
     pub taxes: Vec<TaxSum>,
     /// Change given back.

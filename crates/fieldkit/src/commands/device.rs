@@ -1,9 +1,9 @@
-//! `device`: what is plugged in, what the kit is told to use, and whether it is there.
+//! `device`: what is plugged in, what the kit is told to use, whether it is there, and wishes to a kit that drives it.
 //!
-//! Promises: no device is opened and no byte is sent; the journal is not needed.
+//! Promises: no device is opened and no byte is sent from here; the journal is not needed.
 //! Absent on purpose: accepting a terminal for money, which is the desk's.
 
-use super::{Usage, data_dir};
+use super::{Usage, data_dir, segment};
 use crate::cli::{Common, Device as Ask, DeviceAdd};
 use crate::client::Client;
 use crate::config;
@@ -41,6 +41,8 @@ pub async fn run(common: &Common, ask: Ask) -> Result<Exit> {
             let links = links(&data).await;
             show_list(&configured, &roots, &links, common.json);
         }
+        Ask::Ask { device } => return wish(&data, "ask", device.as_deref(), common.json).await,
+        Ask::Stop { device } => return wish(&data, "stop", device.as_deref(), common.json).await,
     }
     Ok(Exit::Fine)
 }
@@ -201,13 +203,64 @@ fn entry(number: u32, found: &Found, configured: &BTreeMap<Role, Device>, roots:
     })
 }
 
-/// Links as the daemon knows them, by role: entries of `devices` in its status, each with `role` and `link`. Empty
-/// where no daemon runs.
+/// Devices as the daemon knows them, by role. Empty where no daemon runs.
 async fn links(data: &Path) -> BTreeMap<String, Value> {
     let Some(client) = Client::daemon(data).await else { return BTreeMap::new() };
-    let Ok(reply) = client.get("/api/v1/status").await else { return BTreeMap::new() };
-    let devices = reply.body["devices"].as_array().cloned().unwrap_or_default();
-    devices.into_iter().map(|device| (say::text(&device, "role"), device["link"].clone())).collect()
+    let Ok(reply) = client.get("/api/v1/devices").await else { return BTreeMap::new() };
+    let devices = reply.body.as_array().cloned().unwrap_or_default();
+    devices.into_iter().map(|device| (say::text(&device, "role"), device)).collect()
+}
+
+/// Hands a wish to the kit that drives the device.
+async fn wish(data: &Path, verb: &str, named: Option<&str>, as_json: bool) -> Result<Exit> {
+    let Some(client) = Client::daemon(data).await else {
+        bail!("no kit runs here, and only a kit that runs drives devices: start it with `fieldkit up`");
+    };
+    let reply = client.get("/api/v1/devices").await?;
+    if !reply.status.is_success() {
+        return Ok(say::problem(&reply.body, as_json));
+    }
+    let device = match pick(reply.body.as_array().map(Vec::as_slice).unwrap_or_default(), named) {
+        Ok(device) => device,
+        Err(problem) => return Ok(say::problem(&problem, as_json)),
+    };
+    let path = format!("/api/v1/devices/{}/{verb}", segment(&say::text(device, "device_id")));
+    let reply = client.tell(&path, &json!({})).await?;
+    if !reply.status.is_success() {
+        return Ok(say::problem(&reply.body, as_json));
+    }
+    if as_json {
+        say::json(device);
+    } else {
+        let told = if verb == "ask" { "is asked for its last transaction" } else { "is told to stop" };
+        say::line(&format!("{} {told}", say::text(device, "label")));
+        say::talk("hint: `fieldkit status` shows what it says, `fieldkit orders` what became of the payment");
+    }
+    Ok(Exit::Fine)
+}
+
+/// The device of that id or label, whatever its capitals; without a name the only terminal.
+fn pick<'a>(devices: &'a [Value], named: Option<&str>) -> std::result::Result<&'a Value, Value> {
+    let fits = |device: &&Value| match named.map(str::trim) {
+        None => device["role"] == "terminal",
+        Some(name) => ["device_id", "label"].iter().any(|part| say::text(device, part).eq_ignore_ascii_case(name)),
+    };
+    let found: Vec<&Value> = devices.iter().filter(fits).collect();
+    if let [device] = found.as_slice() {
+        return Ok(device);
+    }
+    let all =
+        devices.iter().map(|device| format!("{:?} ({})", say::text(device, "label"), say::text(device, "device_id")));
+    let detail = match (named, found.is_empty()) {
+        (None, true) => "this kit drives no terminal".to_owned(),
+        (Some(name), true) => format!("this kit drives no device {name:?}"),
+        (_, false) => "several devices are meant; give the id of one".to_owned(),
+    };
+    let next_step = match all.collect::<Vec<_>>() {
+        all if all.is_empty() => "Give it one: `fieldkit device add terminal=URL`, and start it anew.".to_owned(),
+        all => format!("It drives {}.", all.join(", ")),
+    };
+    Err(json!({"code": "unknown_device", "detail": detail, "next_step": next_step}))
 }
 
 fn show_list(configured: &BTreeMap<Role, Device>, roots: &Roots, links: &BTreeMap<String, Value>, as_json: bool) {
@@ -235,7 +288,8 @@ fn show_list(configured: &BTreeMap<Role, Device>, roots: &Roots, links: &BTreeMa
             "identity": identity.map(|identity| identity.to_string()),
             "present": present,
             "path": path.map(|path| path.display().to_string()),
-            "link": links.get(role),
+            "link": links.get(role).map(|device| &device["link"]),
+            "trouble": links.get(role).map(|device| &device["trouble"]),
         })
     };
     let entries: Vec<Value> = configured.values().map(entry).collect();
@@ -254,9 +308,37 @@ fn show_list(configured: &BTreeMap<Role, Device>, roots: &Roots, links: &BTreeMa
             Some(false) => "missing",
             None => "",
         };
-        let link = Some(cell("link")).filter(|link| !link.is_empty()).unwrap_or_else(|| "not known".to_owned());
+        let link = match (cell("link"), cell("trouble")) {
+            (link, _) if link.is_empty() => "not known".to_owned(),
+            (link, trouble) if trouble.is_empty() => link,
+            (link, trouble) => format!("{link}: {trouble}"),
+        };
         vec![cell("role"), cell("label"), cell("url"), cell("identity"), present.to_owned(), link]
     };
     let rows: Vec<Vec<String>> = entries.iter().map(row).collect();
     say::table(&["ROLE", "LABEL", "URL", "IDENTITY", "DEVICE", "LINK"], &[], &rows);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_device_is_meant_by_its_id_or_label_or_as_the_only_terminal() {
+        let device = |id: &str, role: &str, label: &str| json!({"device_id": id, "role": role, "label": label});
+        let one = [device("T1", "terminal", "counter left"), device("P1", "printer", "slips")];
+        let two = [&one[..], &[device("T2", "terminal", "Counter Left")]].concat();
+        let check = |devices: &[Value], named: Option<&str>| match pick(devices, named) {
+            Ok(device) => say::text(device, "device_id"),
+            Err(problem) => say::text(&problem, "detail"),
+        };
+        assert_eq!(check(&one, None), "T1");
+        assert_eq!([check(&two, Some("t2")), check(&two, Some("slips"))], ["T2", "P1"]);
+        assert_eq!(check(&two, Some("counter left")), "several devices are meant; give the id of one");
+        assert_eq!(check(&two, None), "several devices are meant; give the id of one");
+        assert_eq!(check(&one, Some("bar")), "this kit drives no device \"bar\"");
+        assert_eq!(check(&[], None), "this kit drives no terminal");
+        let next = say::text(&pick(&one, Some("bar")).expect_err("there is none"), "next_step");
+        assert_eq!(next, "It drives \"counter left\" (T1), \"slips\" (P1).");
+    }
 }

@@ -48,11 +48,27 @@ pub async fn status(session: &Session, options: Status) -> Result<Exit> {
     say::line(&format!("durability  {} (black box {})", say::text(durability, "word"), say::text(durability, "box")));
     say::line(&format!("drawer      {}", say::text(&status, "drawer")));
     say::line(&format!("clock       {}", say::text(&status["clock"], "quality")));
+    for device in status["devices"].as_array().into_iter().flatten() {
+        say::line(&device_line(device));
+    }
     for notice in status["notices"].as_array().into_iter().flatten() {
         let (level, text) = (say::text(notice, "level"), say::text(notice, "text"));
         say::line(&format!("{level}: {text} {}", say::text(notice, "next_step")));
     }
     Ok(Exit::Fine)
+}
+
+/// What a device is, how the contact is and why, what it shows.
+fn device_line(device: &Value) -> String {
+    let part = |name: &str| say::text(device, name);
+    let mut line = format!("{:<11} {}: {}", part("role"), part("label"), part("link"));
+    if !part("trouble").is_empty() {
+        line.push_str(&format!(" ({})", part("trouble")));
+    }
+    if !part("text").is_empty() {
+        line.push_str(&format!(", shows {:?}", part("text")));
+    }
+    line
 }
 
 /// `verify`: by the daemon where it runs, else on the files.

@@ -5,8 +5,10 @@ mod catalog;
 mod device;
 mod event;
 mod look;
+mod payments;
 mod sale;
 mod setup;
+mod waiting;
 
 pub use setup::found as setup_found;
 
@@ -19,6 +21,10 @@ use clap::CommandFactory;
 use hyper::Method;
 use serde_json::Value;
 use std::path::PathBuf;
+
+/// What to do about a card where no daemon runs.
+const ONLY_UP: &str = "Only a kit that runs drives devices: start it with `fieldkit up --device terminal=URL`, then say \
+                       the same again. Or take cash, or the crew's own reader with `card-external=AMOUNT:REFERENCE`.";
 
 /// Runs one command.
 pub async fn run(cli: Cli) -> Result<Exit> {
@@ -60,7 +66,7 @@ async fn in_session(session: &Session, command: Command) -> Result<Exit> {
         Command::Stock(stock) => catalog::stock(session, stock).await,
         Command::Sell(sell) => sale::sell(session, sell).await,
         Command::Orders(orders) => sale::orders(session, orders).await,
-        Command::Payments(payments) => sale::payments(session, payments).await,
+        Command::Payments(payments) => payments::run(session, payments).await,
         Command::Refund(refund) => sale::refund(session, refund).await,
         Command::Cash(cash) => cash::run(session, cash).await,
         Command::Status(status) => look::status(session, status).await,
@@ -136,9 +142,12 @@ impl Session {
     }
 
     /// The answer to a write; a problem is printed and becomes the exit.
-    fn written(&self, reply: Reply, key: &str) -> std::result::Result<Value, Exit> {
+    fn written(&self, mut reply: Reply, key: &str) -> std::result::Result<Value, Exit> {
         if reply.status.is_success() {
             return Ok(reply.body);
+        }
+        if self.opened.is_some() && reply.body["code"] == "no_terminal" {
+            reply.body["next_step"] = Value::from(ONLY_UP);
         }
         let exit = say::problem(&reply.body, self.json);
         if exit == Exit::Unknown {

@@ -1,7 +1,7 @@
-//! `sell`, `orders`, `payments`, `refund`.
+//! `sell`, `orders`, `refund`; what orders look like.
 
-use super::{Session, Usage, amount, given, key, pair, percent_ppm, segment};
-use crate::cli::{Orders, Payments, Refund, Sell};
+use super::{Session, Usage, amount, given, key, pair, percent_ppm, segment, waiting};
+use crate::cli::{Orders, Refund, Sell};
 use crate::say::{self, Exit};
 use anyhow::Result;
 use fieldkit_core::money::Currency;
@@ -27,12 +27,11 @@ pub async fn sell(session: &Session, options: Sell) -> Result<Exit> {
         body["discount_reason"] = json!(options.discount_reason);
     }
     let order = given!(session.write(Method::POST, "/api/v1/orders", &key, &body).await?);
-    print_sale(session, &order);
-    Ok(Exit::Fine)
+    waiting::finish(session, order, &options.waiting, &key).await
 }
 
 /// `cash=AMOUNT`, `card`, `card=AMOUNT` or `card-external=AMOUNT:REFERENCE`.
-fn tender(text: &str, currency: Currency) -> Result<Value> {
+pub(super) fn tender(text: &str, currency: Currency) -> Result<Value> {
     let (kind, value) = text.split_once('=').map_or((text, None), |(kind, value)| (kind, Some(value)));
     let money =
         |text: &str| Ok::<_, anyhow::Error>(json!({"minor": amount(text, currency)?, "currency": currency.code()}));
@@ -86,7 +85,8 @@ fn discount_of(text: &str, currency: Currency) -> Result<Value> {
     Ok(json!({"ppm": ppm}))
 }
 
-fn print_sale(session: &Session, order: &Value) {
+/// An order, as whoever has just written or asked for it sees it.
+pub(super) fn print_sale(session: &Session, order: &Value) {
     if session.json {
         return say::json(order);
     }
@@ -97,12 +97,20 @@ fn print_sale(session: &Session, order: &Value) {
         let (quantity, name) = (say::text(line, "quantity"), say::text(line, "name"));
         say::line(&format!("{quantity} × {name}  {}", say::money(&line["total"])));
     }
-    say::line(&format!("total {}   change {}", say::money(&order["total"]), say::money(&order["change"])));
+    let waits = order["state"] == "awaiting_payment";
+    let (word, rest) = if waits { ("left to pay", &order["left"]) } else { ("change", &order["change"]) };
+    say::line(&format!("total {}   {word} {}", say::money(&order["total"]), say::money(rest)));
     for payment in order["payments"].as_array().into_iter().flatten().filter(|payment| payment["tender"] != "cash") {
-        say::line(&payment_line(payment).join("   "));
+        let mut parts = payment_line(payment);
+        if payment["tender"] == "card" {
+            parts.extend(["label", "said", "payment_id"].map(|name| say::text(payment, name)));
+            parts.retain(|part| !part.is_empty());
+        }
+        say::line(&parts.join("   "));
     }
     let state = say::text(order, "state").replace('_', " ");
-    say::line(&format!("receipt {}   {state}   {}", receipt(order), say::text(order, "durability")));
+    let word = if order["receipt"].is_null() { "order" } else { "receipt" };
+    say::line(&format!("{word} {}   {state}   {}", receipt(order), say::text(order, "durability")));
     print_refunds(order);
     for warning in order["warnings"].as_array().into_iter().flatten() {
         say::talk(&format!("warning: {}", warning.as_str().unwrap_or_default()));
@@ -120,39 +128,27 @@ fn print_refunds(order: &Value) {
     }
 }
 
-/// What an order is called: its receipt, once it has one.
+/// What an order is called: its receipt, once it has one; until then its id, which every command takes.
 fn receipt(order: &Value) -> String {
     match order["receipt"].as_u64() {
         Some(number) => format!("{}-{number}", say::text(order, "series")),
-        None => "not yet".to_owned(),
+        None => say::text(order, "order_id"),
     }
 }
 
 /// Tender, state, amount, reference of a payment.
-fn payment_line(payment: &Value) -> Vec<String> {
+pub(super) fn payment_line(payment: &Value) -> Vec<String> {
     let state = say::text(payment, "state").replace('_', " ");
     vec![say::text(payment, "tender"), state, say::money(&payment["amount"]), say::text(payment, "reference")]
 }
 
-/// `payments`
-pub async fn payments(session: &Session, options: Payments) -> Result<Exit> {
-    let all = given!(pages(session, "payments", "payment_id", options.limit).await?);
-    if session.json {
-        say::json(&Value::Array(all));
-        return Ok(Exit::Fine);
-    }
-    let row = |payment: &Value| {
-        let mut row = vec![say::text(payment, "payment_id")];
-        row.extend(payment_line(payment));
-        row
-    };
-    let heads = ["payment", "tender", "state", "amount", "reference"];
-    say::table(&heads, &[3], &all.iter().map(row).collect::<Vec<_>>());
-    Ok(Exit::Fine)
-}
-
 /// All of a list up to `limit`, page by page.
-async fn pages(session: &Session, list: &str, id: &str, limit: u32) -> Result<std::result::Result<Vec<Value>, Exit>> {
+pub(super) async fn pages(
+    session: &Session,
+    list: &str,
+    id: &str,
+    limit: u32,
+) -> Result<std::result::Result<Vec<Value>, Exit>> {
     let mut all: Vec<Value> = Vec::new();
     while all.len() < limit as usize {
         let wanted = PAGE.min(limit - all.len() as u32);
@@ -223,6 +219,7 @@ pub async fn refund(session: &Session, options: Refund) -> Result<Exit> {
         return Ok(Exit::Fine);
     }
     say::line(&format!("order {} is {}", receipt(&order), say::text(&order, "state").replace('_', " ")));
+    waiting::say_reversal(&order);
     print_refunds(&order);
     Ok(Exit::Fine)
 }
