@@ -5,7 +5,8 @@
 //! After each point the command is repeated with its own key, and the ledger is asked: the sale is there exactly once,
 //! what was acknowledged is there with the same id, receipts have no gap, every chain verifies.
 //! Card payments have a terminal beside them (`cards.rs`).
-//! Usage: `crash [--share N] [cash] [refund] [card] [reversal]`; `--share N` takes every N-th strace point. Last line: JSON.
+//! Usage: `crash [--share N] [--every N] [cash] [refund] [card] [reversal]`; `--share N` takes every N-th strace point,
+//! `--every N` every N-th point of all. Last line: JSON.
 
 mod cards;
 
@@ -57,12 +58,13 @@ struct Scenario {
 }
 
 fn main() -> ExitCode {
-    let mut share = 1;
+    let (mut share, mut every) = (1, 1);
     let mut wanted = Vec::new();
     let mut arguments = std::env::args().skip(1);
     while let Some(argument) = arguments.next() {
         match argument.as_str() {
             "--share" => share = arguments.next().and_then(|n| n.parse().ok()).unwrap_or(1),
+            "--every" => every = arguments.next().and_then(|n| n.parse().ok()).unwrap_or(1),
             other => wanted.push(other.to_owned()),
         }
     }
@@ -85,7 +87,7 @@ fn main() -> ExitCode {
                 return ExitCode::from(2);
             }
         };
-        campaign(&program, &scratch, &scenarios, share, &tally);
+        campaign(&program, &scratch, &scenarios, [share, every], &tally);
     }
     let count = |counter: &AtomicUsize| counter.load(Ordering::Relaxed);
     let (lost, doubled, unexplained) = (count(&tally.lost), count(&tally.doubled), count(&tally.unexplained));
@@ -131,8 +133,15 @@ fn refund(program: &Path, scratch: &Path, worker: usize) -> Scenario {
     }
 }
 
-fn campaign(program: &Path, scratch: &Path, scenarios: &[Scenario; WORKERS], share: usize, tally: &Tally) {
-    let points = points(program, scratch, &scenarios[0], share);
+fn campaign(
+    program: &Path,
+    scratch: &Path,
+    scenarios: &[Scenario; WORKERS],
+    [share, every]: [usize; 2],
+    tally: &Tally,
+) {
+    let all = points(program, scratch, &scenarios[0], share);
+    let points: Vec<Point> = all.into_iter().step_by(every.max(1)).collect();
     eprintln!("{}: {} points", scenarios[0].name, points.len());
     let next = AtomicUsize::new(0);
     let out = Mutex::new(());
