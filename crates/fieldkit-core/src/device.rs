@@ -12,6 +12,9 @@ use crate::matching::{Heard, Match, baseline_of, is_same, matches, undoes};
 use crate::money::Money;
 use crate::payment::{Payment, PaymentState};
 
+/// Records of one terminal that are kept, the newest by depth: a terminal that takes charges back by itself tells of an
+/// earlier transaction again, and that one is known.
+pub(crate) const RECORDS_KEPT_MAX: usize = 16;
 /// Most replicas that one kit is taken to have been before.
 const LIVES_MAX: usize = 64;
 
@@ -28,7 +31,7 @@ record! {
 }
 
 record! {
-    /// What a terminal told last, by the depth of the op.
+    /// One of the things that a terminal told last.
     pub struct LastRecord {
         /// Depth of the op.
         pub lamport: u64,
@@ -82,7 +85,10 @@ impl Ledger {
                 other => return Recognised::Tells(payment, other),
             }
         }
-        let told = self.terminals.get(&record.terminal_id).is_some_and(|last| is_same(&last.record, record));
+        let told = self
+            .terminals
+            .get(&record.terminal_id)
+            .is_some_and(|kept| kept.iter().any(|last| is_same(&last.record, record)));
         let found = || {
             let key = crate::event::Foreign::key(record);
             self.events.values().any(|event| event.foreign.contains_key(&key))

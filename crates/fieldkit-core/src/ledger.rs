@@ -99,7 +99,7 @@ pub struct Ledger {
     /// Devices by the op that accepted them.
     pub devices: BTreeMap<OpId, Device>,
     /// What each terminal told last, by terminal id.
-    pub terminals: BTreeMap<String, LastRecord>,
+    pub terminals: BTreeMap<String, Vec<LastRecord>>,
     /// Persons and their roles.
     pub persons: BTreeMap<OpId, BTreeSet<Role>>,
     /// Events by the op that opened them.

@@ -33,8 +33,9 @@ impl Canonical for Stream {
 }
 
 /// The layout of these bytes and the folding that filled them, of this build. Bytes of any other are folded anew.
-/// 2: cash outside a drawer's session stands apart. 3: devices, what terminals told last, and what is open at events.
-const SNAPSHOT_VERSION: u32 = 3;
+/// 2: cash outside a drawer's session stands apart. 3: devices, what terminals told last, and what is open at events. 4: more than one
+/// record of a terminal.
+const SNAPSHOT_VERSION: u32 = 4;
 
 /// Appends the whole state but its orders.
 pub fn write(ledger: &Ledger, out: &mut Vec<u8>) {
@@ -71,7 +72,7 @@ pub fn read(bytes: &[u8]) -> Result<Ledger, DecodeError> {
         replicas: BTreeMap::<ReplicaKey, Register<String>>::read(&mut input)?,
         follows: BTreeMap::<ReplicaKey, ReplicaKey>::read(&mut input)?,
         devices: BTreeMap::<OpId, Device>::read(&mut input)?,
-        terminals: BTreeMap::<String, LastRecord>::read(&mut input)?,
+        terminals: BTreeMap::<String, Vec<LastRecord>>::read(&mut input)?,
         persons: BTreeMap::<OpId, BTreeSet<Role>>::read(&mut input)?,
         events: BTreeMap::<OpId, Event>::read(&mut input)?,
         anomalies: BTreeMap::<(OpId, u16), Anomaly>::read(&mut input)?,

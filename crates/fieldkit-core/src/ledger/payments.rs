@@ -8,7 +8,7 @@ use crate::body::{
     Body, DeviceAccepted, DeviceRetired, ForeignPaymentFound, ForeignPaymentSettled, PaymentMoved, PaymentStep,
     TerminalRecord,
 };
-use crate::device::{Device, LastRecord};
+use crate::device::{Device, LastRecord, RECORDS_KEPT_MAX};
 use crate::event::{Foreign, Settlement};
 use crate::id::OpId;
 use crate::money::Money;
@@ -91,9 +91,11 @@ impl Ledger {
             return;
         }
         let told = LastRecord { lamport: op.op.lamport, op: op.id(), record };
-        let last = self.terminals.entry(told.record.terminal_id.clone()).or_insert_with(|| told.clone());
-        if (last.lamport, last.op) < (told.lamport, told.op) {
-            *last = told;
+        let kept = self.terminals.entry(told.record.terminal_id.clone()).or_default();
+        let at = kept.partition_point(|known| (known.lamport, known.op) > (told.lamport, told.op));
+        if kept.get(at).is_none_or(|known| known.op != told.op) {
+            kept.insert(at, told);
+            kept.truncate(RECORDS_KEPT_MAX);
         }
     }
 

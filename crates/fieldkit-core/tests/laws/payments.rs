@@ -893,3 +893,17 @@ fn the_moves_of_the_laws_reach_every_state() {
         assert!(kinds.contains(kind), "{kind} is not among {kinds:?}");
     }
 }
+
+#[test]
+fn a_terminal_that_took_a_charge_back_tells_of_a_sale_that_is_known() {
+    let mut stall = Stall::new();
+    let paid = stall.sell(1, vec![card()]);
+    stall.capture(paid, 7);
+    let amiss = stall.sell(1, vec![card()]);
+    stall.report(amiss, PaymentStep::Sent(before(8)));
+    stall.report(amiss, PaymentStep::Mismatched(charge(8, MUG + 1)));
+    stall.report(amiss, PaymentStep::Reversed(undo(8, MUG + 1)));
+    let device = stall.kit().ledger.devices.keys().next().copied().expect("a terminal is accepted");
+    assert_eq!(stall.kit().ledger.recognise(device, &charge(7, MUG)), Recognised::Known);
+    assert_eq!(stall.kit().ledger.recognise(device, &charge(9, MUG)), Recognised::Foreign);
+}

@@ -15,7 +15,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::Instant;
 
 /// Between two looks at an order.
-const LOOK_MS: u64 = 200;
+const LOOK_MS: u64 = 25;
 
 /// What an order is to whoever waits for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
