@@ -77,16 +77,19 @@ pub fn say_reversal(order: &Value) {
 async fn follow(session: &Session, mut order: Value, limit: Duration) -> Result<(Value, End)> {
     let mut interrupt = signal(SignalKind::interrupt())?;
     let until = Instant::now() + limit;
-    let mut shown = None;
+    let (mut shown, mut rest) = (None, Duration::ZERO);
     loop {
         if stand(&order) != Stand::UnderWay {
             return Ok((order, End::Told));
         }
         let look = async {
-            tokio::time::sleep(Duration::from_millis(LOOK_MS)).await;
+            tokio::time::sleep(rest).await;
             look(session, &order).await
         };
         let end = tokio::select! {
+            biased;
+            () = tokio::time::sleep_until(until) => Some(End::Late),
+            _ = interrupt.recv() => Some(End::Stopped),
             looked = look => match looked {
                 Ok((now, words)) => {
                     order = now.unwrap_or(order);
@@ -98,9 +101,8 @@ async fn follow(session: &Session, mut order: Value, limit: Duration) -> Result<
                 }
                 Err(error) => Some(End::Lost(error)),
             },
-            _ = interrupt.recv() => Some(End::Stopped),
-            () = tokio::time::sleep_until(until) => Some(End::Late),
         };
+        rest = Duration::from_millis(LOOK_MS);
         if let Some(end) = end {
             return Ok((order, end));
         }
