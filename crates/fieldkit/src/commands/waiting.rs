@@ -17,6 +17,9 @@ use tokio::time::Instant;
 /// Between two looks at an order.
 const LOOK_MS: u64 = 25;
 
+/// How long the kit has to ask the terminal itself before a person hears that nobody knows.
+const DOUBT_MS_MAX: u64 = 8_000;
+
 /// What an order is to whoever waits for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stand {
@@ -77,10 +80,13 @@ pub fn say_reversal(order: &Value) {
 async fn follow(session: &Session, mut order: Value, limit: Duration) -> Result<(Value, End)> {
     let mut interrupt = signal(SignalKind::interrupt())?;
     let until = Instant::now() + limit;
-    let (mut shown, mut rest) = (None, Duration::ZERO);
+    let (mut shown, mut rest, mut doubt) = (None, Duration::ZERO, None);
     loop {
-        if stand(&order) != Stand::UnderWay {
-            return Ok((order, End::Told));
+        match stand(&order) {
+            Stand::UnderWay => doubt = None,
+            Stand::Unknown
+                if doubt.get_or_insert_with(Instant::now).elapsed() < Duration::from_millis(DOUBT_MS_MAX) => {}
+            _ => return Ok((order, End::Told)),
         }
         let look = async {
             tokio::time::sleep(rest).await;
