@@ -8,7 +8,7 @@ import json
 import subprocess
 
 from card_course import Course
-from card_tools import foreign, told, until
+from card_tools import agree, foreign, told, until
 
 
 def fault(program, home, *lines, kind="ours"):
@@ -35,7 +35,11 @@ def pays_after_all(course, order):
 
 
 def ends(course, order):
-    """Booked once, or not at all and then paid by the next attempt; then another sale. How it ended."""
+    """Booked once, or not at all and then paid by the next attempt; then another sale. How it ended. The kit is started
+    again before, and asks the terminal once more: that changes nothing."""
+    course.kit.stop()
+    course.kit.up().ready()
+    assert course.kit.order(order["order_id"]) == order, f"{told(order)} became {told(course.kit.order(order['order_id']))}"
     if order["state"] == "paid":
         course.last += 1
         how = order["payments"][0]["state"]
@@ -73,7 +77,7 @@ def power_cycle_during_a_payment(program, home):
         course.terminal.buyer_ms = 2_000
         course.terminal.start()
         course.kit.ready()
-        order = course.kit.placed("MUG")
+        order = course.kit.placed_at_once("MUG")
         until(lambda: course.kit.state_of(order) == "sent", lambda: told(course.kit.order(order)))
         course.terminal.arm("power-cycle")
         return ends(course, course.kit.settled(order))
@@ -91,13 +95,12 @@ def link_cut_before_the_result(program, home):
         return ends(course, course.kit.settled(course.kit.placed("MUG")))
 
 
-def link_cut_after_the_answer(program, home):
-    """The till hears of the charge and answers; nobody tells it that the payment is over."""
-    with fault(program, home, "mute-after 04 0F + keep-charged", kind="other") as course:
-        order = course.kit.placed("MUG")
-        until(lambda: course.terminal.events()[-1] == "committed" or course.kit.state_of(order) not in ("intended", "sent"),
-              lambda: told(course.kit.order(order)))
-        return ends(course, course.kit.settled(order))
+def end_of_a_payment_is_never_told(program, home):
+    """The till hears of the charge and answers; the link breaks before the terminal says that the payment is over."""
+    with fault(program, home, "mute-after 04 0F", kind="other") as course:
+        order = course.kit.settled(course.kit.placed("MUG"))
+        assert order["payments"][0]["state"] == "captured" and "06 0F was not answered" in course.terminal.said(), told(order)
+        return ends(course, order)
 
 
 def wrong_amount_is_taken_back(program, home):
@@ -175,7 +178,28 @@ def many_at_once_are_one_charge(program, home):
         return ends(course, order)
 
 
+def other_journals_are_noticed(program, home):
+    """A check of the check: a charge too many, too few, of another amount, or never ended, does not agree."""
+    with fault(program, home) as course:
+        course.sell(0)
+        true = course.terminal.journal_path.read_text().splitlines(keepends=True)
+        more = [line.replace('"receipt":2,"trace":746', '"receipt":3,"trace":747') for line in true[2:]]
+        others = {"too many": true + more, "too few": true[:2], "another amount": [*true[:3], true[3].replace("1250", "1251")],
+                  "never ended": true[:3]}
+        for name, lines in others.items():
+            course.terminal.journal_path = course.terminal.home / name
+            course.terminal.journal_path.write_text("".join(lines))
+            assert lines != true, f"{name} is the true journal"
+            try:
+                agree(course.kit, course.terminal)
+            except AssertionError:
+                continue
+            raise RuntimeError(f"a journal with {name} agrees with the kit")
+        course.terminal.journal_path = course.terminal.home / "journal"
+        return course.sum_up(noticed=len(others))
+
+
 CHECKS = (mute_terminal, answer_after_the_deadline, late_answer, power_cycle_during_a_payment, power_cycle_after_the_charge,
-          link_cut_before_the_result, link_cut_after_the_answer, wrong_amount_is_taken_back, part_of_the_amount_is_taken_back,
+          link_cut_before_the_result, end_of_a_payment_is_never_told, wrong_amount_is_taken_back, part_of_the_amount_is_taken_back,
           other_currency_is_taken_back, approval_told_twice, charge_without_an_order, approved_offline,
-          card_numbers_stand_nowhere, many_at_once_are_one_charge)
+          card_numbers_stand_nowhere, many_at_once_are_one_charge, other_journals_are_noticed)

@@ -19,8 +19,9 @@ from card_tools import ITEMS, SKUS, CardKit, Terminal, agree, order_in, told, un
 SEED = 20_261_120
 # Of a thousand sales, so many are hit in the daemon, and as many at the command line; of fewer, at least the latter.
 KILLS_OF_THOUSAND, KILLS_MIN = 20, 4
-# A sale takes about half of it.
-MOMENT_MS_MAX = 90
+# Sales before the first hit. They tell how long it takes from the command to the terminal's last line; moments are spread
+# over that and somewhat more.
+UNHARMED, SPREAD = 10, 1.3
 DECLINED_EACH, STOPPED_EACH = 23, 37
 # From the first try to an answer that is final.
 FINAL_S_MAX = 60
@@ -29,7 +30,7 @@ FINAL_S_MAX = 60
 class Seller:
     def __init__(self, kit, terminal, chance):
         self.kit, self.terminal, self.chance = kit, terminal, chance
-        self.ends, self.hit, self.restarts_ms, self.repeats = Counter(), Counter(), [], 0
+        self.ends, self.hit, self.restarts_ms, self.took_s, self.repeats = Counter(), Counter(), [], [], 0
 
     def begin(self, number):
         return subprocess.Popen(self.kit.selling(SKUS[number // 2 % len(SKUS)], f"sale-{number}"),
@@ -37,10 +38,20 @@ class Seller:
 
     def moment(self):
         """Some time passes; whatever has happened by then is to end well."""
-        threading.Event().wait(self.chance.uniform(0, MOMENT_MS_MAX) / 1000)
+        usual = sorted(self.took_s)[len(self.took_s) // 2]
+        threading.Event().wait(self.chance.uniform(0, SPREAD * usual))
 
     def plain(self, number):
         out, _ = self.begin(number).communicate(timeout=FINAL_S_MAX)
+        return self.final(number, order_in(out))
+
+    def timed(self, number):
+        """As a plain sale, with an eye on the terminal's journal."""
+        lines, begun = len(self.terminal.journal()), time.monotonic()
+        sale = self.begin(number)
+        until(lambda: len(self.terminal.journal()) > lines and self.terminal.events()[-1] != "approved", "the terminal is done", FINAL_S_MAX)
+        self.took_s.append(time.monotonic() - begun)
+        out, _ = sale.communicate(timeout=FINAL_S_MAX)
         return self.final(number, order_in(out))
 
     def daemon_killed(self, number):
@@ -91,7 +102,7 @@ class Seller:
 def chosen(chance, count):
     """Numbers of sales that are hit: in the daemon, at the command line."""
     kills = max(KILLS_MIN, count * KILLS_OF_THOUSAND // 1000)
-    hit = chance.sample(range(count), 2 * kills)
+    hit = chance.sample(range(UNHARMED, count), 2 * kills)
     return set(hit[:kills]), set(hit[kills:])
 
 
@@ -104,14 +115,16 @@ def sells(seller, count):
             seller.terminal.arm("decline")
         elif number % STOPPED_EACH == 5:
             seller.terminal.arm("abort")
-        how = seller.daemon_killed if number in daemon else seller.command_killed if number in command else seller.plain
+        how = seller.timed if number < UNHARMED else seller.plain
+        how = seller.daemon_killed if number in daemon else seller.command_killed if number in command else how
         orders.append(how(number))
     return orders, len(daemon), len(command)
 
 
 def main():
     program, home, count = sys.argv[1], sys.argv[2], int(sys.argv[3])
-    chance = random.Random(SEED)
+    seed = int(sys.argv[4]) if len(sys.argv) > 4 else SEED
+    chance = random.Random(seed)
     begun = time.monotonic()
     terminal = Terminal(program, f"{home}/terminal", "ours", "tcp", "--receipt-start", "9800").start()
     kit = CardKit(program, f"{home}/data", terminal.url).found(*ITEMS)
@@ -134,7 +147,7 @@ def main():
     print(f"restarts: {len(seller.restarts_ms)}, longest {max(seller.restarts_ms):.0f} ms; sales repeated under their key: {seller.repeats}")
     print(f"terminal and kit agree: {figures['charges']} charges, {taken_back} taken back, {figures['standing']} stand for as many paid orders; none doubled, none unknown")
     print("1 passed, 0 failed")
-    print(json.dumps({"sales": count, "seed": SEED, "daemon_kills": daemon, "command_kills": command, "orders": dict(seller.ends),
+    print(json.dumps({"sales": count, "seed": seed, "daemon_kills": daemon, "command_kills": command, "orders": dict(seller.ends),
                       "payments": figures["payments"], "charges": figures["charges"], "taken_back": taken_back, "standing": figures["standing"],
                       "doubled": 0, "unknown": 0, "seconds": round(time.monotonic() - begun, 1)}))
 
