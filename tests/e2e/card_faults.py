@@ -55,7 +55,12 @@ def mute_terminal(program, home):
     with fault(program, home, "mute") as course:
         order = course.kit.placed("MUG")
         # Longer than it may take to answer; the link is given up then, and asked again.
-        until(lambda: course.kit.state_of(order) not in ("intended", "sent"), lambda: told(course.kit.order(order)))
+        until(lambda: course.kit.state_of(order) == "unknown", lambda: told(course.kit.order(order)))
+        # Nothing may hide its outcome: neither another card nor the same one.
+        other = course.kit.run("sell", "--line", "TEE=1", "--tender", "card", "--json", wanted=1)
+        assert json.loads(other.stdout)["code"] == "terminal_held", other.stdout
+        status, problem = course.kit.over_socket("POST", f"/api/v1/orders/{order}/payments", {}, "again")
+        assert (status, problem["code"]) == (409, "payment_unknown"), problem
         course.terminal.arm("speak")
         return ends(course, course.kit.settled(order))
 

@@ -4,7 +4,7 @@ Promises: exit code 0 only where after each course the terminal's journal and th
 have no gap and `verify` is clean. Each course has a kit and a terminal of its own; several run at a time since most of
 them wait. A line for each with its figures.
 Absent on purpose: the namespace (`scripts/card-sales` makes it), kills of the till (`card_kills.py`), and what breaks
-once and how it ends (`card_faults.py`, `card_links.py`).
+once and how it ends (`card_faults.py`, `card_links.py`, `card_power.py`).
 """
 
 import sys
@@ -13,12 +13,13 @@ from concurrent.futures import ThreadPoolExecutor
 
 import card_faults
 import card_links
+import card_power
 from card_course import Course
 from offline import only_loopback
 
 # Most sales of a course; a smaller number is for trying things out.
 SALES = 50
-AT_A_TIME = 4
+AT_A_TIME = 6
 # Declined ones end as a sale with another card, stopped ones as an order that is given up.
 DECLINED_EACH, STOPPED_EACH, VOIDED_EACH = 9, 11, 10
 # Faults of the line, one before each third sale, in turn.
@@ -81,11 +82,11 @@ def telium_sales(program, home, sales):
 def courses(program, sales):
     """Names and what they run; the longest first."""
     few = max(3, sales // 5)
-    yield "fifty over TCP", lambda home: fifty_sales(program, home, "tcp", sales)
-    yield "fifty over a line", lambda home: fifty_sales(program, home, "pty", sales)
-    for module in (card_faults, card_links):
+    for module in (card_links, card_power, card_faults):
         for check in module.CHECKS:
             yield check.__name__.replace("_", " "), lambda home, check=check: check(program, home)
+    yield "fifty over TCP", lambda home: fifty_sales(program, home, "tcp", sales)
+    yield "fifty over a line", lambda home: fifty_sales(program, home, "pty", sales)
     yield "second terminal over TCP", lambda home: other_sales(program, home, "tcp", "zvt", few)
     yield "second terminal over a line", lambda home: other_sales(program, home, "pty", "zvt", few)
     yield "Telium", lambda home: telium_sales(program, home, few)

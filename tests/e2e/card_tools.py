@@ -300,7 +300,7 @@ def agree(kit, terminal):
             if payment["state"] == "reversed" and payment["trace"] is not None:
                 assert charges[key][0] == "taken back", f"reversed for the kit, {charges[key]} for the terminal"
         by_hand, listed = {key: amount for key, (state, amount) in charges.items() if state == "foreign"}, foreign(kit)
-        assert by_hand == listed, f"payments without order: the terminal has {by_hand}, the kit lists {listed}; {terminal.journal()}"
+        assert by_hand == listed, f"payments without order: the terminal has {by_hand}, the kit lists {listed}; {terminal.events()}"
     listed = {payment["payment_id"]: payment for order in orders for payment in order["payments"] if payment["tender"] == "card"}
     assert listed == {payment["payment_id"]: payment for payment in payments}, "orders and payments say the same"
     for order in orders:
