@@ -11,9 +11,9 @@ from card_course import Course
 from card_tools import agree, foreign, told, until
 
 
-def fault(program, home, *lines, kind="ours"):
+def fault(program, home, *lines, kind="ours", link="tcp"):
     """A course with one sale behind it, and lines that its next payment meets."""
-    course = Course(program, home, kind, "tcp")
+    course = Course(program, home, kind, link)
     try:
         course.sell(0)
         if lines:
@@ -73,6 +73,12 @@ def late_answer(program, home):
 def answer_after_the_deadline(program, home):
     """Unknown; resolved by asking."""
     with fault(program, home, "late 6000") as course:
+        return ends(course, course.kit.settled(course.kit.placed("MUG")))
+
+
+def answer_after_the_deadline_on_a_line(program, home):
+    """Nothing tells the terminal that nobody waits any more: its late words meet the next question."""
+    with fault(program, home, "late 6000", link="pty") as course:
         return ends(course, course.kit.settled(course.kit.placed("MUG")))
 
 
@@ -204,7 +210,7 @@ def other_journals_are_noticed(program, home):
         return course.sum_up(noticed=len(others))
 
 
-CHECKS = (mute_terminal, answer_after_the_deadline, late_answer, power_cycle_during_a_payment, power_cycle_after_the_charge,
-          link_cut_before_the_result, end_of_a_payment_is_never_told, wrong_amount_is_taken_back, part_of_the_amount_is_taken_back,
+CHECKS = (mute_terminal, answer_after_the_deadline, answer_after_the_deadline_on_a_line, late_answer,
+          power_cycle_during_a_payment, power_cycle_after_the_charge, link_cut_before_the_result, end_of_a_payment_is_never_told, wrong_amount_is_taken_back, part_of_the_amount_is_taken_back,
           other_currency_is_taken_back, approval_told_twice, charge_without_an_order, approved_offline,
           card_numbers_stand_nowhere, many_at_once_are_one_charge, other_journals_are_noticed)
