@@ -50,9 +50,9 @@ def ends(course, order):
     return course.sum_up(ends=how)
 
 
-def mute_terminal(program, home):
-    """It hears the wish to pay and says nothing until somebody has switched it off and on."""
-    with fault(program, home, "mute") as course:
+def mute_terminal(program, home, link="tcp"):
+    """It says nothing any more, until it is heard again."""
+    with fault(program, home, "mute", link=link) as course:
         order = course.kit.placed("MUG")
         # Longer than it may take to answer; the link is given up then, and asked again.
         until(lambda: course.kit.state_of(order) == "unknown", lambda: told(course.kit.order(order)))
@@ -63,6 +63,10 @@ def mute_terminal(program, home):
         assert (status, problem["code"]) == (409, "payment_unknown"), problem
         course.terminal.arm("speak")
         return ends(course, course.kit.settled(order))
+
+
+def mute_terminal_on_a_line(program, home):
+    return mute_terminal(program, home, "pty")
 
 
 def late_answer(program, home):
@@ -141,6 +145,33 @@ def approval_told_twice(program, home):
         return ends(course, course.kit.settled(course.kit.placed("MUG")))
 
 
+def stop(course):
+    device = course.kit.device()["device_id"]
+    status, _ = course.kit.over_socket("POST", f"/api/v1/devices/{device}/stop", {})
+    assert status == 202, f"stop: {status}"
+
+
+def stopped_by_the_crew(program, home):
+    with fault(program, home, "slow-card 3000", kind="other") as course:
+        order = course.kit.placed_at_once("MUG")
+        until(lambda: course.kit.state_of(order) == "sent", lambda: told(course.kit.order(order)))
+        stop(course)
+        order = course.kit.settled(order)
+        assert order["payments"][0]["state"] == "cancelled" and course.terminal.events()[-1] == "aborted", told(order)
+        return ends(course, order)
+
+
+def stopped_when_the_card_is_charged(program, home):
+    """The terminal's word counts: it is paid."""
+    with fault(program, home, "late 500 04 0F", kind="other") as course:
+        order = course.kit.placed_at_once("MUG")
+        until(lambda: course.terminal.events()[2:] == ["approved"], lambda: told(course.kit.order(order)))
+        stop(course)
+        order = course.kit.settled(order)
+        assert order["payments"][0]["state"] in ("captured", "not_charged", "reversed"), told(order)
+        return ends(course, order)
+
+
 def charge_without_an_order(program, home):
     """Somebody charges a card at the terminal itself: listed, and no order is paid by it."""
     with fault(program, home, "foreign 777") as course:
@@ -189,6 +220,18 @@ def many_at_once_are_one_charge(program, home):
         return ends(course, order)
 
 
+def telium_in_doubt_is_closed_by_a_person(program, home):
+    """This terminal cannot be asked: somebody looks at it, says what it did, and the order is paid by the next attempt."""
+    with Course(program, home, "other", "pty", protocol="telium") as course:
+        course.sell(0)
+        course.terminal.arm("cut-after 1")
+        order = course.kit.placed("MUG")
+        payment = course.kit.order(order)["payments"][0]
+        assert payment["state"] == "unknown" and course.terminal.events() == ["approved", "committed"], payment
+        course.kit.written(f"/api/v1/orders/{order}/payments/{payment['payment_id']}/close", {"charged": False, "evidence": "its journal ends before"})
+        return ends(course, course.kit.settled(order))
+
+
 def other_journals_are_noticed(program, home):
     """A check of the check: a charge too many, too few, of another amount, or never ended, does not agree."""
     with fault(program, home) as course:
@@ -210,7 +253,8 @@ def other_journals_are_noticed(program, home):
         return course.sum_up(noticed=len(others))
 
 
-CHECKS = (mute_terminal, answer_after_the_deadline, answer_after_the_deadline_on_a_line, late_answer,
-          power_cycle_during_a_payment, power_cycle_after_the_charge, link_cut_before_the_result, end_of_a_payment_is_never_told, wrong_amount_is_taken_back, part_of_the_amount_is_taken_back,
-          other_currency_is_taken_back, approval_told_twice, charge_without_an_order, approved_offline,
-          card_numbers_stand_nowhere, many_at_once_are_one_charge, other_journals_are_noticed)
+CHECKS = (mute_terminal, mute_terminal_on_a_line, answer_after_the_deadline, answer_after_the_deadline_on_a_line, late_answer,
+          power_cycle_during_a_payment, power_cycle_after_the_charge, link_cut_before_the_result, end_of_a_payment_is_never_told,
+          wrong_amount_is_taken_back, part_of_the_amount_is_taken_back, other_currency_is_taken_back, approval_told_twice,
+          stopped_by_the_crew, stopped_when_the_card_is_charged, charge_without_an_order, approved_offline, card_numbers_stand_nowhere, many_at_once_are_one_charge,
+          telium_in_doubt_is_closed_by_a_person, other_journals_are_noticed)
