@@ -222,6 +222,14 @@ impl PaymentDesk {
         }
     }
 
+    /// After a doubt the terminal is made ours once more before anything else: a line stays open, whatever was lost on it.
+    fn find_out_anew(&mut self) {
+        self.baseline = None;
+        if self.link == Link::Ready {
+            self.set_link(Link::Up);
+        }
+    }
+
     /// Whether a payment that was not sent has waited long enough.
     fn waited_for_link(&mut self, payment: OpId) -> bool {
         let until_ms = match self.waits {
@@ -317,6 +325,10 @@ impl PaymentDesk {
     /// The driver is done with a request.
     fn ended(&mut self, report: &Report, running: Option<(Task, Option<OpId>)>, ledger: &Ledger) {
         let told = self.told.take();
+        let doubt = matches!(report, Report::Unknown { .. } | Report::Failed { .. });
+        if doubt || matches!(report, Report::NotSent { why: NotSent::NotAttached, .. }) {
+            self.find_out_anew();
+        }
         match running {
             Some((Task::Authorise, Some(_))) => {
                 let Some((payment, _)) = under_way(running, self.device, ledger) else { return };
@@ -382,6 +394,7 @@ impl PaymentDesk {
     /// The terminal does not tell its last transaction.
     fn last_untold(&mut self, why: Unavailable, ledger: &Ledger) {
         if let Unavailable::Doubt(_) = why {
+            self.find_out_anew();
             self.rest_until_ms = Some(self.now_ms.saturating_add(REST_MS));
             return;
         }
