@@ -29,6 +29,11 @@ export function taken(order: Order): Payment[] {
   return order.payments.filter((payment) => payment.tender === "cash" || payment.taken.minor > 0);
 }
 
+/** What a void gives back at the kit's own terminal, in minor units. */
+export function paidAtTerminal(order: Order): number {
+  return taken(order).reduce((sum, payment) => sum + (payment.tender === "card" ? payment.amount.minor : 0), 0);
+}
+
 /** What was paid without cash, in minor units. */
 export function paidByCard(order: Order): number {
   return taken(order).reduce((sum, payment) => sum + (payment.tender === "cash" ? 0 : payment.amount.minor), 0);

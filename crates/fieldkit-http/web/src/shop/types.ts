@@ -34,6 +34,20 @@ export interface Notice {
   next_step: string;
 }
 
+/** A device that the kit drives. */
+export interface Device {
+  device_id: string;
+  role: string;
+  label: string;
+  url: string;
+  link: "down" | "up" | "ready";
+  trouble: string | null;
+  /** The payment that runs on it. */
+  payment_id: string | null;
+  /** What it shows now. */
+  text: string | null;
+}
+
 export interface Status {
   kit: string;
   replica: string;
@@ -54,6 +68,7 @@ export interface Status {
     box_same_medium: boolean;
     since: string | null;
   };
+  devices: Device[];
   exposure: Money | null;
   clock: { quality: "unverified" | "system" | "confirmed"; now: string };
   head: Head | null;
@@ -110,6 +125,12 @@ export interface Item {
 
 export type Discount = { minor: number } | { ppm: number };
 
+/** What the buyer gives. A card without an amount takes what is left to pay. */
+export type Tender =
+  | { kind: "cash"; amount: Money }
+  | { kind: "card"; amount?: Money }
+  | { kind: "card-external"; amount: Money; reference: string };
+
 export interface OrderRequest {
   lines: {
     sku: string;
@@ -120,7 +141,7 @@ export interface OrderRequest {
   }[];
   discount?: Discount;
   discount_reason?: string;
-  tenders: { kind: "cash"; amount: Money }[];
+  tenders: Tender[];
   expected_total: Money;
   source: { till: string };
   cart_opened_at: string;
@@ -162,6 +183,13 @@ export interface Payment {
   taken: Money;
   reference: string | null;
   card: string | null;
+  device_id?: string | null;
+  label?: string | null;
+  /** The terminal's or the kit's words on the newest step. */
+  said?: string | null;
+  terminal_receipt: number | null;
+  trace: number | null;
+  charged: Money | null;
 }
 
 export type OrderState = "awaiting_payment" | "cancelled" | "paid" | "part_refunded" | "refunded" | "voided";
@@ -189,6 +217,30 @@ export interface Order {
   seller: Seller | null;
   event_name: string | null;
   warnings: string[];
+}
+
+/** An order in short, as the update stream tells it. */
+export interface OrderUpdate {
+  order_id: string;
+  receipt: number | null;
+  series: string;
+  state: OrderState;
+  total: Money;
+}
+
+/** Money that a terminal took and that belongs to no order of the kit. */
+export interface ForeignPayment {
+  found_id: string;
+  device_id: string;
+  terminal_id: string;
+  amount: Money;
+  receipt: number;
+  trace: number;
+  card: string | null;
+  date?: string | number | null;
+  time?: string | number | null;
+  settled: boolean;
+  note: string | null;
 }
 
 export interface DrawerMovement {
