@@ -12,8 +12,9 @@ export const STATE_WORDS: Record<OrderState, string> = {
   voided: "Voided",
 };
 
-/** Until an order is paid it has no receipt number. */
-export function receiptName(order: { series: string; receipt: number | null }): string {
+/** Until an order is paid it has no receipt number; given up, it never gets one. */
+export function receiptName(order: { series: string; receipt: number | null; state: OrderState }): string {
+  if (order.receipt === null && order.state === "cancelled") return "No receipt";
   return order.receipt === null ? "No receipt yet" : `${order.series}-${order.receipt}`;
 }
 

@@ -30,12 +30,6 @@ export function isDoubtful(order: Order): boolean {
   return order.payments.some((payment) => payment.state === "unknown" || payment.state === "reversal_unknown");
 }
 
-/** Minor units still to pay. */
-export function leftToPay(order: Order): number {
-  const taken = order.payments.reduce((sum, payment) => sum + payment.taken.minor, 0);
-  return Math.max(order.total.minor - taken, 0);
-}
-
 export type Actor = "buyer" | "crew" | "terminal" | "kit";
 
 const ACTOR_WORDS: Record<Actor, string> = {
@@ -55,7 +49,7 @@ export function actorOf(payment: Payment, text: string | null): Actor {
   const shown = (text ?? "").toLowerCase();
   if (/crew|cashier|operator/u.test(shown)) return "crew";
   // Asking for a card, not speaking of one: "card declined" is the terminal's own business.
-  if (/insert|hold|present|swipe|tap|remove|confirm|choos|look at|pin|read|amount/u.test(shown)) return "buyer";
+  if (/\b(?:insert|hold|present|swipe|tap|remove|confirm|choosing|look at|pins?|read|amount)\b/u.test(shown)) return "buyer";
   return "terminal";
 }
 
@@ -89,7 +83,11 @@ export function outcomeOf(payment: Payment, shown: (amount: Money) => string): O
         tone: "warn",
       };
     default:
-      return { headline: "A part is paid", detail: `${shown(payment.taken)} is taken on the card.`, tone: "good" };
+      return {
+        headline: "A part is paid",
+        detail: `${shown(payment.taken)} is taken on the card.${said === "" ? "" : ` The terminal did not pay it back: ${sentence(said)}`}`,
+        tone: said === "" ? "good" : "bad",
+      };
   }
 }
 
@@ -114,7 +112,8 @@ export function sentence(said: string): string {
 /** A void that the terminal did not carry out: its words, or null. */
 export function undoFailure(order: Order): string | null {
   if (order.state !== "paid" && order.state !== "part_refunded") return null;
-  const still = order.payments.find((payment) => ["captured", "at_risk"].includes(payment.state) && payment.tender === "card" && (payment.said ?? "") !== "");
+  const stands = (payment: Payment) => payment.tender === "card" && ["captured", "at_risk"].includes(payment.state);
+  const still = order.payments.find((payment) => stands(payment) && payment.said !== null);
   return still?.said ?? null;
 }
 

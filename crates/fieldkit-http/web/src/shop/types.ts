@@ -183,10 +183,11 @@ export interface Payment {
   taken: Money;
   reference: string | null;
   card: string | null;
-  device_id?: string | null;
-  label?: string | null;
-  /** The terminal's or the kit's words on the newest step. */
-  said?: string | null;
+  /** The terminal that was asked, and what the crew calls it. */
+  device_id: string | null;
+  label: string | null;
+  /** Why it came to nothing or is not known, in the terminal's or the kit's words; of one closed by hand, the evidence. */
+  said: string | null;
   terminal_receipt: number | null;
   trace: number | null;
   charged: Money | null;
@@ -205,6 +206,8 @@ export interface Order {
   discount: Money | null;
   discount_reason: string | null;
   total: Money;
+  /** What is left to pay; nothing once it is paid or given up. */
+  left: Money;
   taxes: { rate: string; ppm: number; net: Money; tax: Money }[];
   change: Money | null;
   payments: Payment[];
@@ -231,14 +234,14 @@ export interface OrderUpdate {
 /** Money that a terminal took and that belongs to no order of the kit. */
 export interface ForeignPayment {
   found_id: string;
-  device_id: string;
+  device_id: string | null;
   terminal_id: string;
   amount: Money;
   receipt: number;
-  trace: number;
-  card: string | null;
-  date?: string | number | null;
-  time?: string | number | null;
+  trace: number | null;
+  card: string;
+  date: string | null;
+  time: string | null;
   settled: boolean;
   note: string | null;
 }
