@@ -49,7 +49,7 @@ export function stall(name, options, body) {
       await context.close();
       await kit.kill();
       cable?.pull();
-      await terminal?.kill();
+      await terminal?.end();
     }
     kit.remove();
   });

@@ -17,6 +17,7 @@ export class Terminal {
   #process = null;
   #port = 0;
   #starts = 0;
+  #others = [];
   url = "";
 
   /** `script`: a fault or `ok` for each payment and reversal, in their order; `buyer_ms`: how long a buyer takes. */
@@ -49,6 +50,16 @@ export class Terminal {
     return this.#port;
   }
 
+  /** Another terminal in its place, that knows nothing of its payments. */
+  async standIn() {
+    const other = new Terminal(this.directory, { buyer_ms: this.buyer_ms });
+    other.path = join(this.directory, "stand-in.ndjson");
+    other.#port = this.#port;
+    this.#others.push(other);
+    await other.start();
+    return other;
+  }
+
   /** A fault that holds from now on, such as `foreign 900`. */
   fault(line) {
     this.#process.stdin.write(`${line}\n`);
@@ -60,6 +71,11 @@ export class Terminal {
     this.#process.kill("SIGKILL");
     await this.#process.ended;
     this.#process = null;
+  }
+
+  /** The end of the test: neither this one nor a stand-in lives on. */
+  async end() {
+    for (const each of [this, ...this.#others]) await each.kill();
   }
 
   journal() {
