@@ -326,6 +326,9 @@ stall("a charge that belongs to no order is cleared up", { terminal: {} }, async
   await terminal.kill();
   await till.terminalIs("down");
   await terminal.start();
+  await until("the kit has found it", async () => (await kit.get("/foreign-payments")).length === 1);
+  // A page that is open hears of it when it looks at the status again, after 20 s at most; this one looks now.
+  await till.page.reload();
   await till.id("clear-up").click();
   await till.holds(`foreign-${receipt}`, euros(900));
   await till.id(`foreign-open-${receipt}`).click();

@@ -1,6 +1,7 @@
 // Working on an order that waits for its payment: another attempt, cash or an own reader instead, giving it up, closing
 // by hand, and what the crew tells a terminal.
 // Promises: one write at a time; every outcome shown is the kit's reply. A wish to a terminal records nothing.
+import { untrack } from "svelte";
 import { amend } from "./amend.svelte.ts";
 import { NotKnown, Refused, tell } from "./api.ts";
 import { forget, keep, kept } from "./keep.ts";
@@ -20,6 +21,14 @@ class Collect {
   wish = $state<{ payment_id: string; kind: "stop" | "ask"; heard: boolean } | null>(null);
   wish_problem = $state<Problem | null>(null);
   #settled_at = 0;
+
+  /** How many screens show a doubt about money: its notice above would say the same again. */
+  doubts_shown = $state(0);
+
+  show(): () => void {
+    untrack(() => (this.doubts_shown += 1));
+    return () => (this.doubts_shown -= 1);
+  }
 
   /** The screen shows something else from now on. */
   turned(): void {

@@ -123,10 +123,15 @@ export function linkWords(device: Device): string {
   return LINK_WORDS[device.link];
 }
 
+/** What the crew calls it; a terminal that nobody has named is just the terminal. */
+export function deviceName(device: Device): string {
+  return device.label === "terminal" ? "the terminal" : device.label;
+}
+
 /** Why no card can be charged there now, or null. */
 export function cannotCharge(device: Device | null): string | null {
   if (device === null) return "This kit has no card terminal.";
   if (device.link !== "down") return null;
   const why = device.trouble === null ? "" : ` ${sentence(device.trouble)}`;
-  return `No contact with ${device.label}.${why}`;
+  return `No contact with ${deviceName(device)}.${why}`;
 }
