@@ -26,6 +26,8 @@ export class Kit {
   #daemon = null;
   #keys = 0;
   log = "";
+  /** What the daemon is told to drive, as `--device` takes it. */
+  devices = [];
 
   constructor(data, port) {
     this.data = data;
@@ -75,7 +77,8 @@ export class Kit {
   }
 
   async start() {
-    const daemon = spawn(PROGRAM, ["--data", this.data, "up", "--listen", `127.0.0.1:${this.port}`], { env: this.surroundings });
+    const devices = this.devices.flatMap((device) => ["--device", device]);
+    const daemon = spawn(PROGRAM, ["--data", this.data, "up", "--listen", `127.0.0.1:${this.port}`, ...devices], { env: this.surroundings });
     this.#daemon = daemon;
     let told = "";
     daemon.stdout.on("data", (text) => (told += text));

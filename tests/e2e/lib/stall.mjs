@@ -1,8 +1,11 @@
-// One test: a kit that runs, a till that is open, and the end that every test has.
-// Promises: at the end the page agrees with the command line, the page is clean, the daemon stops with exit code 0
-// while the page is still open, and `verify` finds every chain and head whole. The data of a failed test stay.
+// One test: a kit that runs, a till that is open, a card terminal where the test wants one, and the end that every test has.
+// Promises: at the end the page agrees with the command line and the orders with the terminal's journal, the page is clean,
+// the daemon stops with exit code 0 while the page is still open, and `verify` finds every chain and head whole. The
+// data of a failed test stay.
+import { dirname } from "node:path";
 import { after, test } from "node:test";
 import { Kit } from "./kit.mjs";
+import { Cable, Terminal } from "./terminal.mjs";
 import { closeBrowser, newContext, Till } from "./till.mjs";
 
 export const GOODS = [
@@ -15,6 +18,8 @@ export function stall(name, options, body) {
   if (typeof options === "function") return stall(name, {}, options);
   test(name, { timeout: options.timeout_ms ?? 120_000 }, async () => {
     const kit = await Kit.found(options.items ?? GOODS, options.kit);
+    const terminal = options.terminal === undefined ? null : new Terminal(dirname(kit.data), options.terminal);
+    const cable = options.terminal?.cable === true ? new Cable(terminal) : null;
     const context = await newContext(options.context);
     const tills = [];
     const open = async (how) => {
@@ -23,10 +28,15 @@ export function stall(name, options, body) {
       return till;
     };
     try {
+      await terminal?.start();
+      await cable?.plug();
+      if (terminal !== null) kit.devices = [`terminal=${(cable ?? terminal).url}`];
       await kit.start();
       const till = await open();
-      await body({ kit, till, context, open });
+      if (terminal !== null) await till.terminalIs("ready");
+      await body({ kit, till, context, open, terminal, cable });
       if (options.agrees !== false) await till.agrees();
+      terminal?.agrees(kit);
       for (const each of tills) each.clean();
       await kit.stop();
       kit.verified();
@@ -38,6 +48,8 @@ export function stall(name, options, body) {
     } finally {
       await context.close();
       await kit.kill();
+      cable?.pull();
+      await terminal?.end();
     }
     kit.remove();
   });

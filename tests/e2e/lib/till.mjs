@@ -126,6 +126,26 @@ export class Till {
     await this.id("cash-given").fill(amount);
   }
 
+  /** What the page says of the contact with the card terminal. */
+  async terminalIs(link) {
+    await until(`the terminal is ${link}`, async () => (await this.id("terminal-link").getAttribute("data-link")) === link);
+  }
+
+  /** Puts an item into the cart and has the card charged; the screen of the open order is there afterwards. */
+  async chargeCard(sku) {
+    await this.add(sku);
+    await this.id("way-card").click();
+    await this.id("pay").click();
+    await this.id("card-screen").waitFor();
+  }
+
+  /** The newest attempt of the order on screen ended like this; presses count again afterwards. */
+  async outcome(state, part) {
+    await this.page.locator(`[data-testid=card-outcome][data-state=${state}]`).waitFor();
+    await this.holds("card-outcome", part);
+    await this.settle();
+  }
+
   /** Presses the key and waits for the receipt; returns its name, such as 7F3K-17. */
   async pay() {
     await this.id("pay").click();
@@ -205,8 +225,10 @@ export class Till {
 
   async #ordersAgree() {
     await this.view("orders");
-    const words = { paid: "Paid", part_refunded: "Partly refunded", refunded: "Refunded", voided: "Voided" };
-    const wanted = this.kit.orders().reverse().map((order) => [`${order.series}-${order.receipt}`, euros(order.total.minor), words[order.state]]);
+    const words = { paid: "Paid", part_refunded: "Partly refunded", refunded: "Refunded", voided: "Voided", awaiting_payment: "Waiting for payment", cancelled: "Cancelled" };
+    const nameless = { awaiting_payment: "No receipt yet", cancelled: "No receipt" };
+    const name = (order) => nameless[order.state] ?? `${order.series}-${order.receipt}`;
+    const wanted = this.kit.orders().reverse().map((order) => [name(order), euros(order.total.minor), words[order.state]]);
     await untilEqual("the list of orders", () =>
       this.page.evaluate((states) => {
         const rows = [...document.querySelectorAll(".list a[data-testid^=order-]")];
@@ -214,7 +236,7 @@ export class Till {
           const state = states.find((word) => row.querySelector(".end")?.textContent?.includes(word));
           return [row.querySelector(".id")?.textContent, row.querySelector(".sum")?.textContent, state];
         });
-      }, ["Partly refunded", "Refunded", "Voided", "Paid"]), wanted);
+      }, Object.values(words)), wanted);
   }
 
   async #stockAgrees() {

@@ -4,7 +4,14 @@
 //   sell     search · item-SKU · here-SKU · cart-open · cart-line-SKU · qty-plus-SKU · qty-minus-SKU · line-discount-SKU
 //            order-discount · discount-value · discount-reason · discount-apply · open-price · open-price-add
 //            total · cash-given · cash-exact · change · pay · clear-cart · not-known
-//   receipt  receipt · receipt-training · receipt-number · receipt-state · receipt-qr · change · new-sale
+//            way-cash · way-card · way-reader · card-split · card-part · reader-amount · reader-reference
+//   card     terminal-link · open-order · card-screen (data-phase, data-state) · card-amount · cash-beside · card-who
+//            card-words · card-stop · card-outcome · ways-on · card-again · card-cash · settle-given · settle-exact
+//            settle-confirm · card-reader · card-back · card-give-up · cancel-reason · cancel-confirm · sell-on
+//            unknown · unknown-ask · unknown-by-hand · unknown-charged · unknown-not-charged · unknown-evidence
+//            unknown-close · mismatched · mismatched-back · undoing · undo-failed · undone
+//            clear-up · foreign · foreign-RECEIPT · foreign-open-RECEIPT · foreign-note · foreign-settle
+//   receipt  paid-by-card · receipt-found · receipt · receipt-training · receipt-number · receipt-state · receipt-qr · change · new-sale
 //   orders   order-RECEIPT · orders-more · refund · refund-qty-LINE · refund-all · refund-reason · refund-restock
 //            refund-confirm · void · void-reason · void-confirm · undo-RECEIPT
 //   stock    stock-row-SKU · stock-edit-SKU · stock-name · stock-price · stock-save · stock-count-SKU · count-value
@@ -33,6 +40,52 @@ export const testids = {
   change: "change",
   pay: "pay",
   clearCart: "clear-cart",
+  way: (way: string) => `way-${way}`,
+  cardSplit: "card-split",
+  cardPart: "card-part",
+  readerAmount: "reader-amount",
+  readerReference: "reader-reference",
+  terminalLink: "terminal-link",
+  openOrder: "open-order",
+  cardScreen: "card-screen",
+  cardAmount: "card-amount",
+  cashBeside: "cash-beside",
+  cardWho: "card-who",
+  cardWords: "card-words",
+  cardStop: "card-stop",
+  cardOutcome: "card-outcome",
+  waysOn: "ways-on",
+  cardAgain: "card-again",
+  cardCash: "card-cash",
+  cardReader: "card-reader",
+  cardBack: "card-back",
+  cardGiveUp: "card-give-up",
+  cancelReason: "cancel-reason",
+  cancelConfirm: "cancel-confirm",
+  settleGiven: "settle-given",
+  settleExact: "settle-exact",
+  settleConfirm: "settle-confirm",
+  sellOn: "sell-on",
+  unknown: "unknown",
+  unknownAsk: "unknown-ask",
+  unknownByHand: "unknown-by-hand",
+  unknownCharged: "unknown-charged",
+  unknownNotCharged: "unknown-not-charged",
+  unknownEvidence: "unknown-evidence",
+  unknownClose: "unknown-close",
+  mismatched: "mismatched",
+  mismatchedBack: "mismatched-back",
+  undoing: "undoing",
+  undoFailed: "undo-failed",
+  undone: "undone",
+  paidByCard: "paid-by-card",
+  receiptFound: "receipt-found",
+  clearUp: "clear-up",
+  foreign: "foreign",
+  foreignNote: "foreign-note",
+  foreignSettle: "foreign-settle",
+  foreignPayment: (receipt: number) => `foreign-${receipt}`,
+  foreignOpen: (receipt: number) => `foreign-open-${receipt}`,
   notKnown: "not-known",
   receipt: "receipt",
   receiptTraining: "receipt-training",

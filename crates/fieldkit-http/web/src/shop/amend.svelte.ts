@@ -29,7 +29,9 @@ class Amend {
   async void(order: Order, reason: string): Promise<boolean> {
     const path = `/orders/${encodeURIComponent(order.order_id)}/void`;
     const reply = await this.voiding.run(`void of ${receiptName(order)}`, "POST", path, { reason });
-    return this.#took(reply, paidByCard(order));
+    // A terminal has to pay the card back first; the receipt follows that.
+    if (reply !== null && reply.state !== "voided") say.good(`${receiptName(order)}: the card is paid back at the terminal.`);
+    return this.#took(reply, paidByCard(order), reply?.state !== "voided");
   }
 
   async again(writer: Writer<Order>): Promise<boolean> {
@@ -44,12 +46,12 @@ class Amend {
     say.good(`Undone: take ${formatMoney(refund.amount, kit.exponent)} back into the drawer.`);
   }
 
-  /** `by_card`: what a void gives back on the reader that took it, in minor units. */
-  #took(order: Order | null, by_card = 0): boolean {
+  /** `by_card`: what a void gives back on the reader that took it, in minor units; `waits`: a terminal has its say first. */
+  #took(order: Order | null, by_card = 0, waits = false): boolean {
     if (order === null) return false;
     this.latest = order;
     const refund = order.refunds.at(-1);
-    if (refund !== undefined) {
+    if (refund !== undefined && !waits) {
       const cash = refund.amount.minor - (refund.kind === "void" ? by_card : 0);
       const shown = (minor: number) => formatMoney({ minor, currency: refund.amount.currency }, kit.exponent);
       const what = refund.kind === "void" ? `Voided ${receiptName(order)}` : `Refund recorded on ${receiptName(order)}`;

@@ -57,6 +57,13 @@ export async function write<T>(request: WriteRequest): Promise<T> {
   throw await failure(reply);
 }
 
+/** A wish that nothing records; told twice, it is the same wish. */
+export async function tell(path: string): Promise<void> {
+  const headers = { Accept: "application/json", "Content-Type": "application/json" };
+  const reply = await ask(path, { method: "POST", headers, body: "{}" }, READ_TIMEOUT_MS);
+  if (!reply.ok) throw await failure(reply);
+}
+
 export function receiptImage(orderId: string): string {
   return `${BASE}/orders/${encodeURIComponent(orderId)}/receipt.svg`;
 }

@@ -3,7 +3,7 @@
 import { forget, keep, kept } from "./keep.ts";
 import { decimalText, formatMoney, likelyHandovers, parseMoney } from "./money.ts";
 import { cartTotal, type CartTotal } from "./totals.ts";
-import type { Discount, Item, OrderRequest } from "./types.ts";
+import type { Discount, Item, OrderRequest, Tender } from "./types.ts";
 import { kit } from "./updates.svelte.ts";
 
 export interface CartLine {
@@ -28,15 +28,35 @@ interface CartState {
   /** What the buyer hands over, as typed; `exact` follows the total. */
   given: string;
   exact: boolean;
+  /** How the buyer pays. */
+  way: Way;
+  /** With a card: the part in cash, as typed. */
+  part: string;
+  /** On an own reader: the amount as typed (null: all of it, whatever that comes to), and the reference. */
+  reader: string | null;
+  reference: string;
 }
+
+export type Way = "cash" | "card" | "reader";
 
 const CART = "fieldkit.cart";
 const QUANTITY_MAX = 9_999;
 
-const EMPTY: CartState = { lines: [], discount: null, discount_reason: "", opened_at: null, given: "", exact: false };
+const EMPTY: CartState = {
+  lines: [],
+  discount: null,
+  discount_reason: "",
+  opened_at: null,
+  given: "",
+  exact: false,
+  way: "cash",
+  part: "",
+  reader: null,
+  reference: "",
+};
 
 class Cart {
-  #state = $state<CartState>(kept<CartState>(sessionStorage, CART) ?? { ...EMPTY });
+  #state = $state<CartState>({ ...EMPTY, ...kept<Partial<CartState>>(sessionStorage, CART) });
   /** Set while an order of this cart is on its way: nothing may change underneath it. */
   locked = $state(false);
   /** The line that was changed last, to be kept in sight. */
@@ -81,6 +101,35 @@ class Cart {
     const parsed = parseMoney(this.#state.given, kit.currency, kit.exponent);
     return parsed.ok ? parsed.value : null;
   });
+
+  get way(): Way {
+    return this.#state.way;
+  }
+  get part(): string {
+    return this.#state.part;
+  }
+  get reader(): string | null {
+    return this.#state.reader;
+  }
+  get reference(): string {
+    return this.#state.reference;
+  }
+
+  /** With a card: minor units in cash; null where that is no amount. */
+  readonly part_minor: number | null = $derived(this.#state.part.trim() === "" ? 0 : this.#typed(this.#state.part));
+  /** On an own reader: minor units charged there; null where that is no amount. */
+  readonly reader_minor: number | null = $derived(this.#state.reader === null ? this.totals.total : this.#typed(this.#state.reader));
+
+  #typed(text: string): number | null {
+    const parsed = parseMoney(text, kit.currency, kit.exponent);
+    return parsed.ok ? parsed.value : null;
+  }
+
+  pay(how: Partial<Pick<CartState, "way" | "part" | "reader" | "reference">>): void {
+    if (this.locked) return;
+    Object.assign(this.#state, how);
+    this.#save();
+  }
 
   readonly handovers: number[] = $derived(
     this.totals.total > 0 ? likelyHandovers(this.totals.total, kit.currency, kit.exponent) : [],
@@ -199,7 +248,7 @@ class Cart {
     if (changed) this.#save();
   }
 
-  request(tendered_minor: number): OrderRequest {
+  request(tenders: Tender[]): OrderRequest {
     const currency = kit.currency;
     return {
       lines: this.#state.lines.map((line, at) => ({
@@ -208,7 +257,7 @@ class Cart {
         ...(line.open_price ? { price: { minor: line.unit_minor, currency } } : {}),
         ...discountSent(line.discount, line.discount_reason, this.totals.lines[at]?.line_discount ?? 0),
       })),
-      tenders: [{ kind: "cash", amount: { minor: tendered_minor, currency } }],
+      tenders,
       expected_total: { minor: this.totals.total, currency },
       source: { till: "till-1" },
       cart_opened_at: this.#state.opened_at ?? localTime(new Date()),

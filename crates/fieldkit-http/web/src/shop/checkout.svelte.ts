@@ -2,9 +2,11 @@
 // Promises: one cart makes at most one order, however often the key is pressed and whenever the page is reloaded;
 // the cart is emptied only by the kit's own reply.
 import { cart } from "./cart.svelte.ts";
+import { readerProblem, waiting } from "./collect.svelte.ts";
 import { largestNote } from "./money.ts";
 import { route } from "./route.svelte.ts";
-import type { Order } from "./types.ts";
+import { cannotCharge } from "./standing.ts";
+import type { Money, Order, Tender } from "./types.ts";
 import { kit } from "./updates.svelte.ts";
 import { Writer, type Pending } from "./writer.svelte.ts";
 
@@ -23,20 +25,54 @@ class Checkout {
 
   async pay(): Promise<void> {
     if (this.writer.busy || cart.empty) return;
+    const tenders = this.#tenders();
+    if (tenders === null) return;
+    this.hint = "";
+    cart.locked = true;
+    await this.#finish(this.writer.run("sale", "POST", "/orders", cart.request(tenders)));
+  }
+
+  #tenders(): Tender[] | null {
+    if (cart.way === "reader") return this.#reader();
+    return cart.way === "card" && kit.terminals.length > 0 ? this.#card() : this.#cash();
+  }
+
+  #money(minor: number): Money {
+    return { minor, currency: kit.currency };
+  }
+
+  #no(hint: string): null {
+    this.hint = hint;
+    return null;
+  }
+
+  #card(): Tender[] | null {
+    const why = cannotCharge(kit.terminal);
+    if (why !== null) return this.#no(why);
+    const [total, part] = [cart.totals.total, cart.part_minor];
+    if (total === 0) return this.#no("There is nothing to charge; take it as cash.");
+    if (part === null) return this.#no("The part in cash is not an amount yet.");
+    if (part >= total) return this.#no("That leaves nothing for the card; take it as cash.");
+    return part === 0 ? [{ kind: "card" }] : [{ kind: "cash", amount: this.#money(part) }, { kind: "card" }];
+  }
+
+  #reader(): Tender[] | null {
+    const [total, minor, reference] = [cart.totals.total, cart.reader_minor, cart.reference.trim()];
+    const why = readerProblem(minor, total, reference);
+    if (why !== null || minor === null) return this.#no(why ?? "");
+    const reader: Tender = { kind: "card-external", amount: this.#money(minor), reference };
+    return minor === total ? [reader] : [{ kind: "cash", amount: this.#money(total - minor) }, reader];
+  }
+
+  #cash(): Tender[] | null {
     const given = cart.given_minor;
     const total = cart.totals.total;
     if (given === null) {
-      this.hint = cart.given.trim() === "" ? "Type what the buyer hands over, or press Exact." : "That is not an amount yet.";
-      return;
+      return this.#no(cart.given.trim() === "" ? "Type what the buyer hands over, or press Exact." : "That is not an amount yet.");
     }
-    if (given < total) {
-      this.hint = "That is less than the total.";
-      return;
-    }
-    if (!this.#sureAbout(given, total)) return;
-    this.hint = "";
-    cart.locked = true;
-    await this.#finish(this.writer.run("sale", "POST", "/orders", cart.request(given)));
+    if (given < total) return this.#no("That is less than the total.");
+    if (!this.#sureAbout(given, total)) return null;
+    return [{ kind: "cash", amount: this.#money(given) }];
   }
 
   /** A payment that was under way before a reload. */
@@ -67,6 +103,13 @@ class Checkout {
     return order;
   }
 
+  /** The order is paid, and this tab saw it happen. */
+  sold(order_id: string): void {
+    sessionStorage.setItem(JUST_SOLD, order_id);
+    waiting.clear(order_id);
+    this.just_sold = order_id;
+  }
+
   newSale(): void {
     this.just_sold = null;
     this.#fresh = null;
@@ -82,9 +125,10 @@ class Checkout {
       if (this.writer.problem !== null && !this.writer.busy) void kit.readItems().catch(() => {});
       return;
     }
-    sessionStorage.setItem(JUST_SOLD, order.order_id);
     cart.clear();
-    this.just_sold = order.order_id;
+    // Until it is paid nothing is sold; the screen of the open order tells when it is.
+    if (order.state === "awaiting_payment") waiting.set(order.order_id);
+    else this.sold(order.order_id);
     this.#fresh = order;
     route.go("orders", order.order_id);
   }

@@ -12,8 +12,9 @@ export const STATE_WORDS: Record<OrderState, string> = {
   voided: "Voided",
 };
 
-/** Until an order is paid it has no receipt number. */
-export function receiptName(order: { series: string; receipt: number | null }): string {
+/** Until an order is paid it has no receipt number; given up, it never gets one. */
+export function receiptName(order: { series: string; receipt: number | null; state: OrderState }): string {
+  if (order.receipt === null && order.state === "cancelled") return "No receipt";
   return order.receipt === null ? "No receipt yet" : `${order.series}-${order.receipt}`;
 }
 
@@ -27,6 +28,11 @@ export function tenderName(payment: Payment): string {
 /** Payments whose money counts for the order; attempts that came to nothing are left out. */
 export function taken(order: Order): Payment[] {
   return order.payments.filter((payment) => payment.tender === "cash" || payment.taken.minor > 0);
+}
+
+/** What a void gives back at the kit's own terminal, in minor units. */
+export function paidAtTerminal(order: Order): number {
+  return taken(order).reduce((sum, payment) => sum + (payment.tender === "card" ? payment.amount.minor : 0), 0);
 }
 
 /** What was paid without cash, in minor units. */

@@ -2,6 +2,8 @@
 // Promises: a reload or the back key shows the same view; an unknown hash is the sell view.
 
 export const VIEWS = ["sell", "orders", "stock", "drawer", "event"] as const;
+/** In the place of an order's id: the payments that belong to none. */
+export const WITHOUT_ORDER = "without-order";
 export type View = (typeof VIEWS)[number];
 
 class Route {

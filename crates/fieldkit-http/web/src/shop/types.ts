@@ -34,6 +34,20 @@ export interface Notice {
   next_step: string;
 }
 
+/** A device that the kit drives. */
+export interface Device {
+  device_id: string;
+  role: string;
+  label: string;
+  url: string;
+  link: "down" | "up" | "ready";
+  trouble: string | null;
+  /** The payment that runs on it. */
+  payment_id: string | null;
+  /** What it shows now. */
+  text: string | null;
+}
+
 export interface Status {
   kit: string;
   replica: string;
@@ -54,6 +68,7 @@ export interface Status {
     box_same_medium: boolean;
     since: string | null;
   };
+  devices: Device[];
   exposure: Money | null;
   clock: { quality: "unverified" | "system" | "confirmed"; now: string };
   head: Head | null;
@@ -110,6 +125,12 @@ export interface Item {
 
 export type Discount = { minor: number } | { ppm: number };
 
+/** What the buyer gives. A card without an amount takes what is left to pay. */
+export type Tender =
+  | { kind: "cash"; amount: Money }
+  | { kind: "card"; amount?: Money }
+  | { kind: "card-external"; amount: Money; reference: string };
+
 export interface OrderRequest {
   lines: {
     sku: string;
@@ -120,7 +141,7 @@ export interface OrderRequest {
   }[];
   discount?: Discount;
   discount_reason?: string;
-  tenders: { kind: "cash"; amount: Money }[];
+  tenders: Tender[];
   expected_total: Money;
   source: { till: string };
   cart_opened_at: string;
@@ -162,6 +183,14 @@ export interface Payment {
   taken: Money;
   reference: string | null;
   card: string | null;
+  /** The terminal that was asked, and what the crew calls it. */
+  device_id: string | null;
+  label: string | null;
+  /** Why it came to nothing or is not known, in the terminal's or the kit's words; of one closed by hand, the evidence. */
+  said: string | null;
+  terminal_receipt: number | null;
+  trace: number | null;
+  charged: Money | null;
 }
 
 export type OrderState = "awaiting_payment" | "cancelled" | "paid" | "part_refunded" | "refunded" | "voided";
@@ -177,6 +206,8 @@ export interface Order {
   discount: Money | null;
   discount_reason: string | null;
   total: Money;
+  /** What is left to pay; nothing once it is paid or given up. */
+  left: Money;
   taxes: { rate: string; ppm: number; net: Money; tax: Money }[];
   change: Money | null;
   payments: Payment[];
@@ -189,6 +220,30 @@ export interface Order {
   seller: Seller | null;
   event_name: string | null;
   warnings: string[];
+}
+
+/** An order in short, as the update stream tells it. */
+export interface OrderUpdate {
+  order_id: string;
+  receipt: number | null;
+  series: string;
+  state: OrderState;
+  total: Money;
+}
+
+/** Money that a terminal took and that belongs to no order of the kit. */
+export interface ForeignPayment {
+  found_id: string;
+  device_id: string | null;
+  terminal_id: string;
+  amount: Money;
+  receipt: number;
+  trace: number | null;
+  card: string;
+  date: string | null;
+  time: string | null;
+  settled: boolean;
+  note: string | null;
 }
 
 export interface DrawerMovement {

@@ -1,9 +1,10 @@
 // What the kit says right now: status, goods, drawer, and whether it answers at all.
 // Promises: live by server-sent events; after every reconnect everything is read again and the witness is sent.
+import { SvelteMap } from "svelte/reactivity";
 import { answer, read, updatesAddress, write } from "./api.ts";
 import { keep, kept } from "./keep.ts";
 import { nextKey } from "./keys.ts";
-import type { Drawer, Head, Item, Status, WitnessVerdict } from "./types.ts";
+import type { Device, Drawer, Head, Item, Order, OrderUpdate, Status, WitnessVerdict } from "./types.ts";
 import { wakeWriters } from "./writer.svelte.ts";
 
 const HEAD = "fieldkit.head";
@@ -11,6 +12,8 @@ const FIRST_RETRY_MS = 150;
 const RETRY_MS = 1_500;
 const GRACE_MS = 900;
 const WATCHDOG_MS = 20_000;
+/** Open orders are looked for among so many of the newest. */
+const LOOK_BACK = 50;
 
 export type Contact = "connecting" | "up" | "lost";
 
@@ -23,9 +26,21 @@ class Kit {
   witness = $state<WitnessVerdict["verdict"] | null>(null);
   /** Goes up with each order the stream reports, so that lists know to read again. */
   orders_seen = $state(0);
-  last_order = $state<string | null>(null);
+  /** How often each order was told of, so that whoever shows one knows to read it again. */
+  readonly order_news = new SvelteMap<string, number>();
+  /** Goes up whenever the stream begins anew: what was told meanwhile was missed. */
+  streams = $state(0);
+  /** Orders that wait for their payment, as far as the newest orders and the stream tell. */
+  readonly open_orders = new SvelteMap<string, OrderUpdate>();
 
   readonly by_sku = $derived(new Map(this.items.map((item) => [item.sku, item])));
+
+  readonly terminals: Device[] = $derived((this.status?.devices ?? []).filter((device) => device.role === "terminal"));
+
+  /** The terminal that a payment without a word on it goes to: the newest. */
+  get terminal(): Device | null {
+    return this.terminals.at(-1) ?? null;
+  }
 
   get currency(): string {
     return this.status?.currency ?? this.items[0]?.price.currency ?? "EUR";
@@ -54,7 +69,12 @@ class Kit {
   }
 
   async refresh(): Promise<void> {
-    await Promise.allSettled([this.readStatus(), this.readItems(), this.readDrawer()]);
+    await Promise.allSettled([this.readStatus(), this.readItems(), this.readDrawer(), this.readOpenOrders()]);
+  }
+
+  async readOpenOrders(): Promise<void> {
+    const newest = await read<Order[]>(`/orders?limit=${LOOK_BACK}`);
+    for (const order of newest) this.#takeOrder(order);
   }
 
   async readStatus(): Promise<void> {
@@ -84,6 +104,7 @@ class Kit {
       clearTimeout(this.#grace);
       this.#grace = undefined;
       this.contact = "up";
+      this.streams += 1;
       wakeWriters();
       // First, so that no newer head takes the place of the one the kit has to answer for.
       void this.#sendWitness();
@@ -105,10 +126,12 @@ class Kit {
         }
       });
     on<{ sku: string; here: number; sold: number }>("stock", (data) => this.#takeStock(data));
-    on<{ order_id: string }>("order", (data) => {
-      this.last_order = data.order_id;
+    on<OrderUpdate>("order", (data) => {
+      this.order_news.set(data.order_id, (this.order_news.get(data.order_id) ?? 0) + 1);
       this.orders_seen += 1;
+      this.#takeOrder(data);
     });
+    on<Device>("device", (data) => this.#takeDevice(data));
     on("catalog", () => void this.readItems().catch(() => {}));
     on("drawer", () => void this.readDrawer().catch(() => {}));
     on<Status>("status", (data) => this.#takeStatus(data));
@@ -134,6 +157,19 @@ class Kit {
     this.status = status;
     if (status.head !== null) this.#takeHead(status.head);
     if (changed) void Promise.allSettled([this.readItems(), this.readDrawer()]);
+  }
+
+  #takeOrder({ order_id, receipt, series, state, total }: OrderUpdate): void {
+    if (state === "awaiting_payment") this.open_orders.set(order_id, { order_id, receipt, series, state, total });
+    else this.open_orders.delete(order_id);
+  }
+
+  #takeDevice(device: Device): void {
+    if (this.status === null) return;
+    const known = this.status.devices.some((old) => old.device_id === device.device_id);
+    this.status.devices = known
+      ? this.status.devices.map((old) => (old.device_id === device.device_id ? device : old))
+      : [...this.status.devices, device];
   }
 
   /** One pass for a burst of stock events: a drop of 500 SKUs must not copy the list 500 times. */
