@@ -25,6 +25,9 @@ use std::collections::VecDeque;
 const REST_MS: u64 = 2_000;
 /// How long a payment that was not sent waits for the link: a cable that is put back, a kit that has just started.
 const LINK_WAIT_MS: u64 = 3_000;
+/// How long the terminal's last transaction, once told, is taken for its last while nothing was asked of it. A person at
+/// the terminal needs longer for a charge by hand.
+const BASELINE_MS: u64 = 4_000;
 /// ZVT's code for a payment that was reversed before (PA00P015 chapter 11).
 const REVERSED_BEFORE: u8 = 0xB4;
 
@@ -91,6 +94,8 @@ pub(crate) struct PaymentDesk {
     given: Option<Then>,
     /// The terminal's last transaction; `None` where it must be asked for first.
     baseline: Option<Baseline>,
+    /// When that was told.
+    baseline_ms: u64,
     terminal_id: String,
     /// What the running dialogue has told.
     told: Option<TerminalRecord>,
@@ -114,6 +119,7 @@ impl PaymentDesk {
             queue: VecDeque::new(),
             given: None,
             baseline: None,
+            baseline_ms: 0,
             terminal_id: String::new(),
             told: None,
             stopping: false,
@@ -201,7 +207,9 @@ impl PaymentDesk {
             return;
         }
         let held = ledger.holds_terminal(self.device);
-        match (self.link, &self.baseline, held) {
+        // What somebody charged by hand meanwhile must not be taken for what is asked next.
+        let fresh = held.is_none() || self.now_ms <= self.baseline_ms.saturating_add(BASELINE_MS);
+        match (self.link, self.baseline.as_ref().filter(|_| fresh), held) {
             (Link::Down, _, Some(payment)) if payment.state() == PaymentState::Intended => {
                 // The buyer stands at the counter: better a clear no than a long wait for a cable.
                 if self.waited_for_link(payment.payment_id) {
@@ -220,6 +228,10 @@ impl PaymentDesk {
             }
             (Link::Ready, Some(_), None) => {}
         }
+    }
+
+    fn set_baseline(&mut self, baseline: Option<Baseline>) {
+        (self.baseline, self.baseline_ms) = (baseline, self.now_ms);
     }
 
     /// After a doubt the terminal is made ours once more before anything else: a line stays open, whatever was lost on it.
@@ -333,7 +345,7 @@ impl PaymentDesk {
             Some((Task::Authorise, Some(_))) => {
                 let Some((payment, _)) = under_way(running, self.device, ledger) else { return };
                 if matches!(report, Report::Completed(_)) {
-                    self.baseline = told.as_ref().map(baseline_of);
+                    self.set_baseline(told.as_ref().map(baseline_of));
                 }
                 if let Some(step) = charged(report, self.stopping) {
                     self.step(payment, step, Then::Rest);
@@ -360,7 +372,7 @@ impl PaymentDesk {
         let held = ledger.holds_terminal(self.device).filter(|payment| is_asked(payment));
         let Some(told) = told else {
             let terminal_id = Some(self.terminal_id.clone()).filter(|id| !id.is_empty());
-            self.baseline = Some(Baseline { terminal_id, ..Baseline::default() });
+            self.set_baseline(Some(Baseline { terminal_id, ..Baseline::default() }));
             if let Some(payment) = held {
                 let step = match is_reversing(payment) {
                     true => PaymentStep::ReversalUnknown("the terminal remembers no transaction".to_owned()),
@@ -371,7 +383,7 @@ impl PaymentDesk {
             return;
         };
         let record = record_of(told, &self.terminal_id);
-        self.baseline = Some(baseline_of(&record));
+        self.set_baseline(Some(baseline_of(&record)));
         match (ledger.recognise(self.device, &record), held) {
             (Recognised::Tells(payment, found), _) if is_asked(payment) => self.judge(payment, found, record),
             (Recognised::Tells(..), _) | (Recognised::Known, None) => {}
@@ -398,7 +410,7 @@ impl PaymentDesk {
             self.rest_until_ms = Some(self.now_ms.saturating_add(REST_MS));
             return;
         }
-        self.baseline = Some(Baseline::default());
+        self.set_baseline(Some(Baseline::default()));
         if let Some(payment) = ledger.holds_terminal(self.device).filter(|payment| is_asked(payment)) {
             self.doubt(payment, "the terminal does not tell its last transaction");
         }

@@ -84,6 +84,8 @@ pub struct Pace {
     replies: BTreeMap<Ticket, oneshot::Sender<Given>>,
     /// Whether the kit itself gave a command since the last turn ended.
     reported: bool,
+    /// Whether a terminal told of a payment without order since then.
+    found: bool,
     /// Commands that the next group can expect.
     expected: usize,
     /// The first ask that arrived while a group was being synced.
@@ -115,6 +117,7 @@ impl Pace {
             ticket: 0,
             replies: BTreeMap::new(),
             reported: false,
+            found: false,
             expected: 0,
             early: None,
             sync_us: 0,
@@ -303,8 +306,12 @@ impl Shop {
             self.engine.handle(Input::Projected(projected));
         }
         self.tell_time();
+        let found = std::mem::take(&mut self.pace.found);
         self.engine.handle(Input::EndOfBatch);
         self.pump();
+        if found {
+            self.publish(Update::Status);
+        }
     }
 
     /// Carries out what the engine wants.
@@ -330,7 +337,10 @@ impl Shop {
                 }
                 Output::Payments(_) => {}
                 Output::Device(device, output) => self.device(device, output),
-                Output::Decide(ticket, command, key) => self.decide_as(ticket, Actor::Device(Zero), *command, key),
+                Output::Decide(ticket, command, key) => {
+                    self.pace.found |= matches!(*command, Command::RecordForeign { .. });
+                    self.decide_as(ticket, Actor::Device(Zero), *command, key);
+                }
                 Output::Project(projection) => self.project(*projection),
             }
         }

@@ -38,10 +38,18 @@ fn ends(framing: Framing) -> Ends {
 
 /// Two sales of the same amount, and a third that is voided.
 fn day(framing: Framing, plan: Option<Break>) -> World {
+    day_with(framing, plan, false)
+}
+
+/// The same, with a charge by hand at the terminal before each sale.
+fn day_with(framing: Framing, plan: Option<Break>, by_hand: bool) -> World {
     let mut world = World::new(ends(framing));
     world.run();
     world.plan = plan;
     for plan in [Plan::Pay, Plan::Pay, Plan::PayAndVoid] {
+        if by_hand {
+            world.charge_by_hand();
+        }
         world.sell(plan);
         world.run();
     }
@@ -71,6 +79,18 @@ fn a_cut_at_any_byte_loses_and_doubles_nothing() {
         }
     }
     println!("{cuts} cuts: 0 lost, 0 doubled, 0 in doubt");
+}
+
+#[test]
+fn a_charge_by_hand_is_never_taken_for_a_sale() {
+    for framing in [Framing::Tcp, Framing::Serial] {
+        let passed = day_with(framing, None, true).passed;
+        for (way, bytes) in [(Way::ToTerminal, passed[0]), (Way::ToKit, passed[1])] {
+            for at in 0..bytes {
+                assert_eq!(day_with(framing, Some(Break::Cut(way, at)), true).paid(), 2, "{way:?} {at}");
+            }
+        }
+    }
 }
 
 #[test]
