@@ -614,6 +614,12 @@ pub struct DeviceAdd {
     /// What the crew calls it
     #[arg(long, value_name = "NAME")]
     pub label: Option<String>,
+    /// How a ZVT terminal departs from the paper: no-auto-reversal, bare-repeat, last-only; may be given several times
+    #[arg(long = "profile", value_name = "NAME")]
+    pub profiles: Vec<String>,
+    /// The till's password at a ZVT terminal
+    #[arg(long, value_name = "SIX DIGITS")]
+    pub password: Option<String>,
     /// Take the place of the device that has the role now
     #[arg(long)]
     pub replace: bool,

@@ -1,23 +1,27 @@
 //! `demo`: a stall with example goods, in one command.
 //!
 //! Promises: it needs no network, account or hardware; it keeps its data apart from a real kit's; it copes with a taken
-//! port and with the data of an earlier demo. It grows with the product.
+//! port and with the data of an earlier demo. It has a card terminal of its own, simulated. It grows with the product.
 
-use crate::cli::{Common, Demo};
+use crate::cli::{Common, Demo, SimulateTerminal, SimulatedPlace, TerminalProtocol};
 use crate::client::Client;
 use crate::commands::setup_found;
+use crate::devices::Device;
 use crate::kit::{Running, Settings};
 use crate::say::{self, Exit};
 use crate::serve;
 use anyhow::{Context, Result, bail};
 use fieldkit_core::body::{Prices, Seller, TaxRate};
 use fieldkit_core::decide::NewEvent;
+use fieldkit_ports::{DeviceUrl, Role};
 use std::path::{Path, PathBuf};
 
 /// The example goods, as a Shopify product file.
 const CATALOGUE: &[u8] = include_bytes!("../../../kits/demo/catalogue.csv");
 /// Their pictures.
 const PICTURES: &[(&str, &[u8])] = &include!("../../../kits/demo/pictures.in");
+/// How long the example buyers take with their cards.
+const BUYER_MS: u64 = 3_000;
 /// Ports tried after the one asked for.
 const PORTS_TRIED_MAX: u16 = 20;
 
@@ -40,20 +44,50 @@ pub async fn run(common: &Common, options: &Demo) -> Result<Exit> {
         bail!("a kit runs on {} already; open its till, or say --data DIR", data.display());
     }
     let listener = free_port(&options.listen).await?;
-    let settings = Settings::new(common, data.clone());
+    let mut settings = Settings::new(common, data.clone());
     if !crate::identity::Identity::exists(&data) {
         make(&settings, &data).await?;
     } else {
         say::talk(&format!("going on with the demo in {}", data.display()));
     }
+    let line = data.join("terminal");
+    match terminal(&data, &line) {
+        Ok(device) => settings.devices.push(device),
+        Err(error) => say::talk(&format!("warning: the demo goes without its card terminal: {error:#}")),
+    }
     let open = !options.no_open;
-    serve::run(&settings, listener, move |url| {
+    let ended = serve::run(&settings, listener, move |url| {
         say::talk(&format!("The till is open at {url}   (Ctrl-C ends it; data stays in {})", data.display()));
+        say::talk("Its card terminal is simulated: cards are approved after three seconds.");
         if open {
             browse(url);
         }
     })
-    .await
+    .await;
+    // Its other end goes with this program.
+    let _ = std::fs::remove_file(&line);
+    ended
+}
+
+/// A simulated card terminal on a line in the demo's directory, with a journal there.
+fn terminal(data: &Path, line: &Path) -> Result<Device> {
+    let line = std::path::absolute(line)?;
+    let url = crate::simulate::terminal_beside(SimulateTerminal {
+        protocol: TerminalProtocol::Zvt,
+        place: SimulatedPlace { pty: Some(line), tcp: None },
+        journal: data.join("terminal.ndjson"),
+        script: None,
+        terminal_id: "52523535".to_owned(),
+        currency: "EUR".to_owned(),
+        profiles: Vec::new(),
+        receipt_start: 1,
+        buyer_ms: BUYER_MS,
+        counts: false,
+        message_ids: false,
+        restart_numbers: false,
+    })?;
+    Device::new(DeviceUrl::parse_for(Role::Terminal, &url)?, Some("example terminal".to_owned()))
+        .map_err(anyhow::Error::msg)
 }
 
 /// Marks a directory as a demo's, so that `--fresh` removes nothing else.

@@ -207,7 +207,7 @@ pub(super) fn accept(ledger: &Ledger, device: &DeviceAccepted, place: &Place) ->
     let body = DeviceAccepted {
         role: device.role,
         driver: text("the driver", &device.driver, 1, 40)?,
-        identity: text("the device's identity", &device.identity, 1, 80)?,
+        identity: text("the device's identity", &device.identity, 1, 200)?,
         label: text("the device's name", &device.label, 1, 60)?,
     };
     let same = |known: &DeviceAccepted| (&known.driver, &known.identity) == (&body.driver, &body.identity);

@@ -69,7 +69,9 @@ fn wanted(options: &DeviceAdd, roots: &Roots) -> Result<Device> {
             serial_url(scheme, &place(found))?
         }
     };
-    Device::new(url, options.label.clone()).map_err(|error| Usage(error).into())
+    let device = Device::new(url, options.label.clone());
+    let device = device.and_then(|device| device.with(&options.profiles, options.password.as_deref()));
+    device.map_err(|error| Usage(error).into())
 }
 
 /// What a device from the scan is taken to speak.

@@ -12,6 +12,7 @@ mod pty;
 mod terminal;
 
 pub use faults::help as terminal_help;
+pub use terminal::beside as terminal_beside;
 
 use crate::cli::Simulate;
 use crate::commands::Usage;

@@ -35,6 +35,17 @@ const LINES_MAX: usize = 64;
 pub async fn run(options: &SimulateTerminal) -> Result<Exit> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
+    let (mut shell, url) = open(options).await?;
+    say::line(&format!("READY {url}"));
+    tokio::select! {
+        served = shell.serve(lines()?) => match served? {},
+        _ = terminate.recv() => Ok(Exit::Fine),
+        _ = interrupt.recv() => Ok(Exit::Fine),
+    }
+}
+
+/// A terminal that can be found, and its URL.
+async fn open(options: &SimulateTerminal) -> Result<(Shell, String)> {
     refuse(options)?;
     let script = script(options)?;
     let currency = currency(options)?;
@@ -63,12 +74,29 @@ pub async fn run(options: &SimulateTerminal) -> Result<Exit> {
     if matches!(shell.place, Place::Pty(_)) {
         shell.link(PeerInput::LinkUp);
     }
-    say::line(&format!("READY {scheme}{}", shell.place.name()?));
-    tokio::select! {
-        served = shell.serve(lines()?) => match served? {},
-        _ = terminate.recv() => Ok(Exit::Fine),
-        _ = interrupt.recv() => Ok(Exit::Fine),
-    }
+    let url = format!("{scheme}{}", shell.place.name()?);
+    Ok((shell, url))
+}
+
+/// Plays a terminal beside a kit of this program, until the program ends; gives its URL once it can be found.
+pub fn beside(options: SimulateTerminal) -> Result<String> {
+    let (told, found) = std::sync::mpsc::channel();
+    let play = move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        runtime.block_on(async {
+            let (mut shell, url) = open(&options).await?;
+            // Whoever started it waits for this.
+            let _ = told.send(url);
+            let (_nobody, no_lines) = mpsc::channel(1);
+            match shell.serve(no_lines).await? {}
+        })
+    };
+    let play = move || -> Result<Infallible> { play() };
+    let thread = std::thread::Builder::new().name("terminal".into()).spawn(play)?;
+    found.recv().or_else(|_| match thread.join() {
+        Ok(Err(error)) => Err(error),
+        _ => anyhow::bail!("the simulated terminal ended"),
+    })
 }
 
 /// What no file or port is needed to refuse.
