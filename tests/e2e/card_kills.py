@@ -122,11 +122,11 @@ def sells(seller, count):
 
 
 def main():
-    program, home, count = sys.argv[1], sys.argv[2], int(sys.argv[3])
-    seed = int(sys.argv[4]) if len(sys.argv) > 4 else SEED
-    chance = random.Random(seed)
+    program, home, count, *more = sys.argv[1:]
+    count, (seed, link, kind) = int(count), (*more, *(str(SEED), "tcp", "ours")[len(more):])
+    chance = random.Random(int(seed))
     begun = time.monotonic()
-    terminal = Terminal(program, f"{home}/terminal", "ours", "tcp", "--receipt-start", "9800").start()
+    terminal = Terminal(program, f"{home}/terminal", kind, link, "--receipt-start", "9800").start()
     kit = CardKit(program, f"{home}/data", terminal.url).found(*ITEMS)
     try:
         kit.up().ready()
@@ -145,11 +145,11 @@ def main():
     for what, times in sorted(seller.hit.items()):
         print(f"hit      {what}  {times}")
     print(f"restarts: {len(seller.restarts_ms)}, longest {max(seller.restarts_ms):.0f} ms; sales repeated under their key: {seller.repeats}")
-    print(f"terminal and kit agree: {figures['charges']} charges, {taken_back} taken back, {figures['standing']} stand for as many paid orders; none doubled, none unknown")
+    print(f"terminal and kit agree: {figures['charges']} charges, {taken_back} taken back, {figures['standing']} stand for {figures['paid']} paid orders; {figures['doubled']} doubled, {figures['unknown']} unknown")
     print("1 passed, 0 failed")
-    print(json.dumps({"sales": count, "seed": seed, "daemon_kills": daemon, "command_kills": command, "orders": dict(seller.ends),
+    print(json.dumps({"sales": count, "seed": int(seed), "link": link, "terminal": kind, "daemon_kills": daemon, "command_kills": command, "orders": dict(seller.ends),
                       "payments": figures["payments"], "charges": figures["charges"], "taken_back": taken_back, "standing": figures["standing"],
-                      "doubled": 0, "unknown": 0, "seconds": round(time.monotonic() - begun, 1)}))
+                      "doubled": figures["doubled"], "unknown": figures["unknown"], "seconds": round(time.monotonic() - begun, 1)}))
 
 
 main()

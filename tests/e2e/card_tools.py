@@ -14,6 +14,7 @@ import subprocess
 import sys
 import time
 import uuid
+from collections import Counter
 from pathlib import Path
 
 from kit import Kit
@@ -313,7 +314,10 @@ def agree(kit, terminal):
     assert verdict["ok"] is True, verdict
     states = [order["state"] for order in orders]
     figures = {state: states.count(state) for state in sorted(set(states))}
-    return {"charges": len(charges), "standing": len(stands), "payments": len(payments), **figures}
+    # Counted, and not only asserted above: a line of figures says what was there.
+    pays = Counter(order["order_id"] for order in orders for payment in order["payments"] if payment["taken"]["minor"])
+    doubled = sum(times - 1 for times in pays.values()) + max(0, len(stands) - len(booked))
+    return {"charges": len(charges), "standing": len(stands), "payments": len(payments), "doubled": doubled, "unknown": len(open_ones), **figures}
 
 
 def no_gap(orders):
