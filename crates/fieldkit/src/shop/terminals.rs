@@ -78,23 +78,18 @@ impl Terminals {
     fn hear(&mut self, device: OpId, event: PortEvent) -> Option<DeviceInput> {
         let line = self.lines.get_mut(&device)?;
         match event {
-            PortEvent::Up { link, also_held_by, .. } => {
+            PortEvent::Up { link, .. } => {
                 line.link = Some(link);
-                for holder in also_held_by {
-                    tracing::warn!("another program holds the terminal's line open: {holder}");
-                }
                 self.show(device, |shown| shown.trouble = None);
                 Some(DeviceInput::LinkUp)
             }
             PortEvent::Bytes(bytes) => Some(DeviceInput::Bytes(bytes)),
             PortEvent::Down { why } => {
                 line.link = None;
-                tracing::info!("the link to the terminal ended: {}", why.whole());
                 self.show(device, |shown| shown.trouble = Some(why.whole()));
                 Some(DeviceInput::LinkDown)
             }
             PortEvent::OpenFailed { why, .. } => {
-                tracing::warn!("the terminal cannot be reached: {}", why.whole());
                 self.show(device, |shown| shown.trouble = Some(why.whole()));
                 None
             }
@@ -322,8 +317,11 @@ impl Shop {
     /// Hears what terminals have told, and lets time pass for them.
     pub(super) fn work_terminals(&mut self) {
         while let Ok((device, event)) = self.terminals.events.try_recv() {
+            let bytes = matches!(event, PortEvent::Bytes(_));
             let input = self.terminals.hear(device, event);
-            self.publish(Update::Device(device));
+            if !bytes {
+                self.publish(Update::Device(device));
+            }
             if let Some(input) = input {
                 self.engine.handle(Input::Device(device, self.terminals.now_ms(), input));
                 self.pump();
