@@ -1,7 +1,8 @@
 //! Card numbers in texts where none may stand: found, masked, refused.
 //!
 //! Promises: a run of 13 to 19 digits with a valid check digit (ISO/IEC 7812, Luhn) is found, also where spaces or
-//! hyphens part it; no more than the first six and the last four digits of it are left.
+//! hyphens part it; no more than the first six and the last four digits of it are left. Texts of persons are refused also
+//! where dots, slashes, underlines or dashes part it, or its digits are full-width.
 //! Absent on purpose: other disguises (BCD, base64, track data), which the drivers know and mask first.
 
 /// Fewest and most digits of a card number.
@@ -11,7 +12,12 @@ const KEPT: (usize, usize) = (6, 4);
 
 /// Whether a card number stands in `text`.
 pub fn stands_in(text: &str) -> bool {
-    find(text.as_bytes(), 0).is_some()
+    let plain = |letter: char| match letter {
+        '\u{ff10}'..='\u{ff19}' => char::from_digit(u32::from(letter) - 0xff10, 10).unwrap_or(letter),
+        '.' | '_' | '/' | '\u{a0}' | '\u{202f}' | '\u{2010}'..='\u{2015}' => '-',
+        other => other,
+    };
+    find(text.chars().map(plain).collect::<String>().as_bytes(), 0).is_some()
 }
 
 /// The text with every card number masked.
@@ -76,6 +82,24 @@ fn luhn(digits: impl DoubleEndedIterator<Item = u8>) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn typed_card_numbers_are_found_however_they_are_parted() {
+        for text in [
+            "4111.1111.1111.1111",
+            "4111_1111_1111_1111",
+            "4111/1111/1111/1111",
+            "4111\u{2013}1111\u{2013}1111\u{2013}1111",
+        ] {
+            assert!(stands_in(text), "{text}");
+        }
+        assert!(stands_in(
+            &"4111111111111111".chars().map(|c| char::from_u32(c as u32 + 0xfee0).unwrap_or(c)).collect::<String>()
+        ));
+        for text in ["2026-11-20 19:23:35", "12.50/13.00/14.50", "TAAA4X9KQ2", "4006381333931"] {
+            assert!(!stands_in(text), "{text}");
+        }
+    }
 
     #[test]
     fn card_numbers_are_found_in_any_spacing_and_masked() {

@@ -4,7 +4,7 @@
 //! terminal told last is known across events, because its counters run on.
 //! Absent on purpose: ports, drivers and links, which are no facts of the shop.
 
-use crate::body::{DeviceAccepted, DeviceRole, TerminalRecord};
+use crate::body::{Charged, DeviceAccepted, DeviceRole, TerminalRecord};
 use crate::codec::record;
 use crate::id::{OpId, ReplicaKey};
 use crate::ledger::Ledger;
@@ -85,6 +85,11 @@ impl Ledger {
                 other => return Recognised::Tells(payment, other),
             }
         }
+        let mut closed = self.closed_payments(device);
+        if let Some((payment, found)) = closed.clone().find_map(|payment| Some((payment, otherwise(payment, record)?)))
+        {
+            return Recognised::Tells(payment, found);
+        }
         let told = self
             .terminals
             .get(&record.terminal_id)
@@ -93,7 +98,44 @@ impl Ledger {
             let key = crate::event::Foreign::key(record);
             self.events.values().any(|event| event.foreign.contains_key(&key))
         };
-        if told || found() { Recognised::Known } else { Recognised::Foreign }
+        if told || found() {
+            return Recognised::Known;
+        }
+        // Nothing was told of it before: it may be what a person closed without knowing.
+        let asked = |payment: &&Payment| {
+            let standing = payment.standing();
+            let money = Money::new(payment.amount, payment.currency);
+            let of = |baseline| matches(money, baseline, record, Heard::Asked) == Match::Booked;
+            standing.record.is_none() && standing.baseline.is_some_and(of)
+        };
+        closed.find(asked).map_or(Recognised::Foreign, |payment| Recognised::Tells(payment, Match::Booked))
+    }
+
+    /// Payments at a terminal that a person closed, and of which nothing was told since.
+    fn closed_payments(&self, device: OpId) -> impl Iterator<Item = &Payment> + Clone {
+        let payments = self.events.values().flat_map(|event| event.open_payments.values());
+        payments.filter(move |payment| payment.device == Some(device) && payment.closed_last().is_some())
+    }
+
+    /// A payment about which something is open, by its id.
+    pub fn open_payment(&self, id: OpId) -> Option<&Payment> {
+        self.events.values().find_map(|event| event.open_payments.get(&id))
+    }
+}
+
+/// What a record says against a person who closed a payment: `Booked` that the card is charged, `Older` or `Declined`
+/// that it is not.
+fn otherwise(payment: &Payment, record: &TerminalRecord) -> Option<Match> {
+    let standing = payment.standing();
+    let charged = payment.closed_last()?.charged;
+    let same = standing.record.is_some_and(|charge| is_same(charge, record));
+    match charged {
+        Charged::No if same && record.result == 0 => Some(Match::Booked),
+        Charged::Yes if same && record.result != 0 => Some(Match::Declined),
+        Charged::Yes if standing.baseline.is_some_and(|baseline| *baseline == baseline_of(record)) => {
+            Some(Match::Older)
+        }
+        Charged::No | Charged::Yes => None,
     }
 }
 

@@ -192,6 +192,19 @@ impl Payment {
         self.standing().state
     }
 
+    /// What a person found out about it, as long as nothing was told since: the terminal may yet tell otherwise.
+    pub fn closed_last(&self) -> Option<&Closing> {
+        match &self.moves.last()?.step {
+            PaymentStep::ClosedByPerson(closing) if self.device.is_some() => Some(closing),
+            _ => None,
+        }
+    }
+
+    /// Whether a person's word stands for a terminal's: kept at hand, because the terminal may yet tell otherwise.
+    pub fn is_closed_at_terminal(&self) -> bool {
+        self.device.is_some() && self.state() == PaymentState::ClosedByPerson
+    }
+
     /// What it contributes to its order now: nothing while it is being undone.
     pub fn collected(&self) -> i64 {
         use PaymentState::{AtRisk, Attested, Captured, ClosedByPerson};

@@ -318,6 +318,14 @@ impl PaymentDesk {
         self.told = Some(record.clone());
         let standing = payment.standing();
         if task == Task::Reverse {
+            // A terminal that undoes its last payment whatever it is asked must not undo another buyer's.
+            let another = |charge: &TerminalRecord| {
+                charge.trace > 0 && record.reversed_trace.is_some_and(|trace| trace != charge.trace)
+            };
+            if standing.record.is_some_and(another) {
+                self.told = None;
+                return self.drive(Input::Refuse, ledger);
+            }
             // That it was asked for is durable. It is recorded once the terminal has the answer: before, it may not stand.
             return self.drive(Input::Recorded, ledger);
         }
@@ -385,6 +393,9 @@ impl PaymentDesk {
         let record = record_of(told, &self.terminal_id);
         self.set_baseline(Some(baseline_of(&record)));
         match (ledger.recognise(self.device, &record), held) {
+            (Recognised::Tells(payment, found), _) if payment.closed_last().is_some() => {
+                self.tell_otherwise(payment, found, record);
+            }
             (Recognised::Tells(payment, found), _) if is_asked(payment) => self.judge(payment, found, record),
             (Recognised::Tells(..), _) | (Recognised::Known, None) => {}
             (Recognised::Known, Some(payment)) => self.doubt(payment, "the terminal's last transaction is another one"),
@@ -400,6 +411,19 @@ impl PaymentDesk {
                     self.queue.push_back((Command::RecordForeign { device, record }, Then::Rest));
                 }
             }
+        }
+    }
+
+    /// The terminal tells something that a person who closed the payment did not know.
+    fn tell_otherwise(&mut self, payment: &Payment, found: Match, record: TerminalRecord) {
+        match found {
+            // Against a no the rules undo it; a yes is borne out.
+            Match::Booked => self.step(payment, PaymentStep::Approved(record), Then::Rest),
+            Match::Older | Match::Declined => {
+                let why = format!("the terminal's last transaction is receipt {}", record.receipt);
+                self.step(payment, PaymentStep::NotCharged(why), Then::Rest);
+            }
+            Match::Foreign | Match::Mismatch | Match::Unclear => {}
         }
     }
 
@@ -479,8 +503,9 @@ impl PaymentDesk {
 fn key(command: &Command, device: OpId, ledger: &Ledger) -> Option<CommandKey> {
     match command {
         Command::MovePayment { payment, step, .. } => {
-            let held = ledger.holds_terminal(device).filter(|held| held.payment_id == *payment)?;
-            Some(held.command_key(step))
+            let held = ledger.holds_terminal(device).filter(|held| held.payment_id == *payment);
+            let closed = || ledger.open_payment(*payment).filter(|known| known.closed_last().is_some());
+            Some(held.or_else(closed)?.command_key(step))
         }
         Command::RecordForeign { record, .. } => {
             let content = record.to_bytes();
@@ -570,6 +595,9 @@ fn reversed(report: &Report, told: Option<TerminalRecord>) -> PaymentStep {
         }
         (Report::Declined { code, text, .. } | Report::Aborted { code, text, .. }, _) => {
             PaymentStep::ReversalDeclined(answer(*code, text))
+        }
+        (Report::TakenBack(_), _) => {
+            PaymentStep::ReversalDeclined(answer(0, "the terminal undid another payment instead, and took that back"))
         }
         (Report::NotSent { why, .. }, _) => PaymentStep::ReversalDeclined(answer(0, not_sent_text(*why))),
         (Report::Unknown { why, .. } | Report::Failed { why, .. }, _) => {

@@ -154,7 +154,8 @@ impl Pump {
         self.known_as = identity.clone().or(self.known_as.take());
         self.told.clear();
         tracing::info!(device = self.plan.name, "the link is open at {at}");
-        for holder in &also_held_by {
+        // The other end of a pseudo-terminal is held by the program that plays the device.
+        for holder in also_held_by.iter().filter(|_| !at.starts_with("/dev/pts/")) {
             tracing::warn!(device = self.plan.name, "{at} is held by {holder} as well: {}", holder.hint());
         }
         self.tell(PortEvent::Up { link: number, at, identity, also_held_by }).await;

@@ -1,6 +1,6 @@
 //! The cash drawer: opening, cash in and out, counting.
 
-use super::{Place, amount, text};
+use super::{Place, amount, plain};
 use crate::author::Draft;
 use crate::body::{Body, CashMoved, Direction, DrawerCounted, DrawerOpened};
 use crate::event::{Drawer, Event};
@@ -34,7 +34,7 @@ pub(super) fn move_cash(
     if given == 0 {
         return Err(Refusal::Amount { what: "the amount" });
     }
-    let reason = text("the reason", reason, 1, 80)?;
+    let reason = plain("the reason", reason, 1, 80)?;
     if !is_open(event, place, &space) {
         return Err(Refusal::DrawerClosed);
     }
@@ -48,7 +48,7 @@ pub(super) fn move_cash(
 pub(super) fn count(ledger: &Ledger, counted: i64, note: &str, place: &Place) -> Result<Vec<Draft>, Refusal> {
     let (_, space, event) = place.any_event(ledger)?;
     let counted = amount("the count", counted)?;
-    let note = text("the note", note, 0, 200)?;
+    let note = plain("the note", note, 0, 200)?;
     let found = drawer(event, place, &space).filter(|drawer| drawer.opened_ms.is_some());
     let found = found.ok_or(Refusal::DrawerClosed)?;
     let expected = i64::try_from(found.expected.0).map_err(|_| Refusal::Overflow)?;

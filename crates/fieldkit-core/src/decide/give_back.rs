@@ -5,7 +5,7 @@
 //! Absent on purpose: talk with terminals (`report` hears of it).
 
 use super::settle::{self, answer_last};
-use super::{Place, next_receipt, sum, text};
+use super::{Place, next_receipt, plain, sum};
 use crate::author::{Context, Draft};
 use crate::body::{Body, Limit, Line, OrderRefunded, PaymentStep, RefundKind, RefundLine, RefundUndone};
 use crate::event::{Event, Item};
@@ -39,7 +39,7 @@ pub(super) fn refund(
     context: &Context,
 ) -> Result<Vec<Draft>, Refusal> {
     let (order, paid) = known(ledger, order_id)?;
-    let reason = text("the reason", asked.reason, 1, 80)?;
+    let reason = plain("the reason", asked.reason, 1, 80)?;
     let lines = match asked.lines {
         Some(asked) => asked_parts(order, asked)?,
         None => all_parts(order)?,
@@ -83,7 +83,7 @@ pub(super) fn void(
     context: &Context,
 ) -> Result<Vec<Draft>, Refusal> {
     let (order, paid) = known(ledger, order_id)?;
-    let reason = text("the reason", reason, 1, 80)?;
+    let reason = plain("the reason", reason, 1, 80)?;
     let event = ledger.events.get(&order.event).ok_or(Refusal::NoEvent)?;
     let same_day = super::business_day(event, context.wall_ms) == paid.business_day;
     if !same_day || order.standing_refunds().next().is_some() {

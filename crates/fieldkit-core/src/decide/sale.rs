@@ -249,7 +249,7 @@ fn reason(of: &str, discount: i64, given: &str) -> Result<String, Refusal> {
     if given.trim().is_empty() {
         return Err(Refusal::DiscountReason(format!("{of:?}")));
     }
-    text("the discount's reason", given, 1, 80)
+    plain("the discount's reason", given, 1, 80)
 }
 
 fn check_expected(request: &OrderRequest, total: i64, currency: Currency) -> Result<(), Refusal> {

@@ -109,7 +109,7 @@ impl Ledger {
                 Stage::Paid(_) | Stage::Cancelled(_) => event.open_orders.remove(&order_id),
             };
             for payment in &order.payments {
-                if payment.state().is_open() {
+                if payment.state().is_open() || payment.is_closed_at_terminal() {
                     event.open_payments.insert(payment.payment_id, payment.clone());
                 } else {
                     event.open_payments.remove(&payment.payment_id);

@@ -133,7 +133,10 @@ impl Stall {
         assert_eq!(found, (of_order, of_payment));
         let event = &self.kit().ledger.events[&self.world.event];
         assert_eq!(event.open_orders.contains(&order), of_order == OrderState::AwaitingPayment);
-        assert_eq!(event.open_payments.contains_key(&payment), of_payment.is_open());
+        assert_eq!(
+            event.open_payments.contains_key(&payment),
+            of_payment.is_open() || self.payment(order, payment).is_closed_at_terminal()
+        );
     }
 
     fn anomalies(&self) -> Vec<AnomalyKind> {
@@ -906,4 +909,42 @@ fn a_terminal_that_took_a_charge_back_tells_of_a_sale_that_is_known() {
     let device = stall.kit().ledger.devices.keys().next().copied().expect("a terminal is accepted");
     assert_eq!(stall.kit().ledger.recognise(device, &charge(7, MUG)), Recognised::Known);
     assert_eq!(stall.kit().ledger.recognise(device, &charge(9, MUG)), Recognised::Foreign);
+}
+
+#[test]
+fn a_terminal_that_tells_otherwise_is_believed_over_a_person() {
+    let close = |ids: (OpId, OpId), charged| Command::ClosePayment {
+        order: ids.0,
+        payment: ids.1,
+        charged,
+        evidence: "its journal".to_owned(),
+    };
+    for known in [true, false] {
+        let mut stall = Stall::new();
+        let device = stall.kit().ledger.devices.keys().next().copied().expect("a terminal is accepted");
+        let ids = stall.sell(1, vec![card()]);
+        stall.report(ids, PaymentStep::Sent(before(7)));
+        if known {
+            stall.report(ids, PaymentStep::Approved(charge(7, MUG)));
+        }
+        stall.report(ids, PaymentStep::Unknown("power".to_owned()));
+        stall.give(&close(ids, Charged::No)).expect("a person may close it");
+        let told = stall.kit().ledger.recognise(device, &charge(7, MUG));
+        assert!(matches!(told, Recognised::Tells(payment, Match::Booked) if payment.payment_id == ids.1), "{told:?}");
+        assert!(!matches!(stall.kit().ledger.recognise(device, &charge(6, 1)), Recognised::Tells(..)));
+        stall.report(ids, PaymentStep::Approved(charge(7, MUG)));
+        stall.check(ids, OrderState::AwaitingPayment, PaymentState::Reversing);
+        assert!(!stall.anomalies().is_empty(), "it is named");
+    }
+    let mut stall = Stall::new();
+    let device = stall.kit().ledger.devices.keys().next().copied().expect("a terminal is accepted");
+    let ids = stall.sell(1, vec![card()]);
+    stall.report(ids, PaymentStep::Sent(before(7)));
+    stall.report(ids, PaymentStep::Unknown("power".to_owned()));
+    stall.give(&close(ids, Charged::Yes)).expect("a person may close it");
+    let told = stall.kit().ledger.recognise(device, &charge(6, 1));
+    assert!(matches!(told, Recognised::Tells(payment, Match::Older) if payment.payment_id == ids.1), "{told:?}");
+    stall.report(ids, PaymentStep::NotCharged("the last is receipt 6".to_owned()));
+    assert!(!stall.anomalies().is_empty(), "the money that is missing is named");
+    assert!(!matches!(stall.kit().ledger.recognise(device, &charge(6, 1)), Recognised::Tells(..)), "it is told once");
 }

@@ -102,6 +102,8 @@ impl Stall {
     /// What the kit may act on: the payment that the terminal is at, else those that wait for it.
     fn open_payments(&self) -> Vec<Payment> {
         let open = self.world.kits[0].ledger.events[&self.world.event].open_payments.values();
+        // What a person closed is kept for what a terminal may tell of it; nothing is done about it.
+        let open = open.filter(|payment| payment.state().is_open());
         let (asked, others): (Vec<_>, Vec<_>) = open.cloned().partition(|payment| payment.standing().is_asked());
         assert!(asked.len() <= 1, "one payment at a time is at the terminal");
         if asked.is_empty() { others } else { asked }
@@ -214,7 +216,7 @@ impl Stall {
             Recognised::Tells(told, found) => {
                 assert_eq!(
                     told.payment_id, payment.payment_id,
-                    "what is told is told of the payment that was asked about"
+                    "what is told is told of the payment that was asked about: {found:?} {told:#?} {last:?}"
                 );
                 Some(found)
             }

@@ -34,9 +34,9 @@ fn payment(order: &Order, listed: Listed<'_>, attempt: Option<&Payment>) -> wire
         change: money(listed.tendered.saturating_sub(listed.amount)),
         taken: money(listed.taken),
         reference: listed.reference,
-        terminal_id: listed.record.map(|record| record.terminal_id.clone()),
-        terminal_receipt: listed.record.map(|record| record.receipt),
-        trace: listed.record.map(|record| record.trace),
+        terminal_id: listed.record.map(|record| record.terminal_id.clone()).filter(|id| !id.is_empty()),
+        terminal_receipt: listed.record.map(|record| record.receipt).filter(|number| *number > 0),
+        trace: listed.record.map(|record| record.trace).filter(|trace| *trace > 0),
         card: listed.record.map(card),
         charged: listed.record.map(|record| Money::new(record.amount, record.currency)),
         device_id: attempt.and_then(|attempt| attempt.device).map(|device| device.text()),
@@ -168,6 +168,10 @@ fn in_doubt(payment: &Payment) -> Option<(String, &'static str)> {
                 "Undo the charge; where the terminal will not, undo it there by hand and close the payment as not charged.",
             ))
         }
+        PaymentState::ClosedByPerson if !standing.against.is_empty() => Some((
+            format!("A payment of {asked} was closed as charged, but {label} did not charge it: the money is missing."),
+            "Void its order, or take the money from the buyer and note it.",
+        )),
         _ => None,
     }
 }

@@ -214,14 +214,18 @@ pub async fn refund(session: &Session, options: Refund) -> Result<Exit> {
         }
     };
     let order = given!(session.write(Method::POST, &path, &key, &body).await?);
+    let (order, exit, lines) =
+        if options.void { waiting::undone(session, order).await? } else { (order, Exit::Fine, Vec::new()) };
     if session.json {
         say::json(&order);
-        return Ok(Exit::Fine);
+    } else {
+        say::line(&format!("order {} is {}", receipt(&order), say::text(&order, "state").replace('_', " ")));
+        print_refunds(&order);
     }
-    say::line(&format!("order {} is {}", receipt(&order), say::text(&order, "state").replace('_', " ")));
-    waiting::say_reversal(&order);
-    print_refunds(&order);
-    Ok(Exit::Fine)
+    for line in lines {
+        say::talk(&line);
+    }
+    Ok(exit)
 }
 
 fn refund_lines(given: &[String]) -> Result<Value> {

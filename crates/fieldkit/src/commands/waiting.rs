@@ -7,6 +7,7 @@
 use super::sale::print_sale;
 use super::{Session, segment};
 use crate::cli::Waiting;
+use crate::client::Client;
 use crate::say::{self, Exit};
 use anyhow::Result;
 use serde_json::Value;
@@ -17,6 +18,8 @@ use tokio::time::Instant;
 /// Between two looks at an order.
 const LOOK_MS: u64 = 25;
 
+/// How long a void waits for its terminal.
+const UNDO_SECONDS_MAX: u64 = 90;
 /// How long the kit has to ask the terminal itself before a person hears that nobody knows.
 const DOUBT_MS_MAX: u64 = 8_000;
 
@@ -75,6 +78,59 @@ pub fn say_reversal(order: &Value) {
             "{label} is to undo the charge of {amount} while the kit runs; `fieldkit orders` tells when it has"
         ));
     }
+}
+
+/// Waits until no charge of a voided order is being undone; how the command ends, and what is to be said.
+pub async fn undone(session: &Session, mut order: Value) -> Result<(Value, Exit, Vec<String>)> {
+    let begun = Instant::now();
+    let mut rest = Duration::ZERO;
+    // Without a kit that runs nobody undoes it now.
+    while !matches!(session.client, Client::Here(_)) && begun.elapsed() < Duration::from_secs(UNDO_SECONDS_MAX) {
+        let doubt = of_state(&order, &["reversal_unknown"]).is_some();
+        let over = doubt && begun.elapsed() > Duration::from_millis(DOUBT_MS_MAX);
+        if over || !doubt && of_state(&order, &["reversing"]).is_none() {
+            break;
+        }
+        tokio::time::sleep(rest).await;
+        rest = Duration::from_millis(LOOK_MS);
+        order = look(session, &order).await?.0.unwrap_or(order);
+    }
+    let (exit, lines) = of_undoing(&order);
+    Ok((order, exit, lines))
+}
+
+fn of_undoing(order: &Value) -> (Exit, Vec<String>) {
+    let id = say::text(order, "order_id");
+    if let Some(payment) = of_state(order, &["reversing"]) {
+        let (label, amount) = (say::text(payment, "label"), say::money(&payment["amount"]));
+        let what = format!("error: {label} has not undone the charge of {amount} yet; it does so while the kit runs");
+        return (Exit::Unknown, vec![what, format!("hint: `fieldkit orders {id}` tells when it has")]);
+    }
+    if of_state(order, &["reversal_unknown"]).is_some() {
+        return (Exit::Failed, of_unknown(order));
+    }
+    if order["state"] != "voided" {
+        let said = payments(order).map(|payment| say::text(payment, "said")).find(|said| !said.is_empty());
+        let said = said.map_or_else(String::new, |said| format!(": {said}"));
+        let lines = vec![
+            format!("error: the charge was not undone{said}; the order is still paid, and no money went back"),
+            format!(
+                "hint: undo it at the terminal by hand, or give cash: fieldkit refund --order {id} --cash --reason TEXT"
+            ),
+        ];
+        return (Exit::Failed, lines);
+    }
+    let by_hand = payments(order).filter_map(|payment| {
+        let amount = say::money(&payment["amount"]);
+        match payment["tender"].as_str() {
+            Some("card-external") => {
+                Some(format!("pay {amount} back on the reader ({}); the kit cannot", say::text(payment, "reference")))
+            }
+            Some("cash") => Some(format!("hand {amount} back in cash")),
+            _ => None,
+        }
+    });
+    (Exit::Fine, by_hand.collect())
 }
 
 async fn follow(session: &Session, mut order: Value, limit: Duration) -> Result<(Value, End)> {

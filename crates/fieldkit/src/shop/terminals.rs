@@ -256,7 +256,9 @@ impl Shop {
     /// As `decide`, for a ticket of the engine's.
     pub(super) fn decide_as(&mut self, ticket: Ticket, actor: Actor, command: Command, key: CommandKey) {
         let (wall_ms, quality) = self.standing.time(self.engine.ledger().floor_ms);
-        let asked = Asked { command, event: self.standing.event, actor, key, wall_ms, quality };
+        // What a terminal tells between two events is recorded at the newest.
+        let event = self.standing.event.or_else(|| self.engine.ledger().events.keys().last().copied());
+        let asked = Asked { command, event, actor, key, wall_ms, quality };
         self.pace.reported = true;
         self.engine.handle(Input::Command(ticket, Box::new(asked)));
         self.pump();
