@@ -356,6 +356,8 @@ impl<'a> Standing<'a> {
         let known = self.record.is_some_and(|known| is_same(known, record));
         match self.state {
             State::Sent => {}
+            // It was approved without the issuer, and the terminal has the kit's answer.
+            State::Approved if known && to == State::AtRisk => {}
             State::Unknown if known || self.record.is_none() => {}
             State::Intended => self.contradicted(step, "charged before the terminal was asked"),
             State::Declined | State::Cancelled | State::NotCharged => {

@@ -97,8 +97,8 @@ pub(crate) struct PaymentDesk {
     /// When that was told.
     baseline_ms: u64,
     terminal_id: String,
-    /// What the running dialogue has told.
-    told: Option<TerminalRecord>,
+    /// What the running dialogue has told, and whether it was without the issuer.
+    told: Option<(TerminalRecord, bool)>,
     /// Whether the crew asked for an end.
     stopping: bool,
     /// After a failure: when the terminal is tried again.
@@ -174,8 +174,15 @@ impl PaymentDesk {
         self.baseline = None;
     }
 
-    /// The command given last is durable, or was refused.
+    /// The command given last is durable, or was refused: what is refused would be refused again at once.
     pub fn answered(&mut self, decided: bool, ledger: &Ledger) {
+        if !decided {
+            self.rest_until_ms = Some(self.now_ms.saturating_add(REST_MS));
+        }
+        self.follow(decided, ledger);
+    }
+
+    fn follow(&mut self, decided: bool, ledger: &Ledger) {
         let Some(then) = self.given.take() else { return };
         match (then, decided) {
             (Then::Rest, _) | (Then::Ask(_), false) => {}
@@ -195,7 +202,7 @@ impl PaymentDesk {
             let Some(key) = key(&command, self.device, ledger) else {
                 // The payment was closed meanwhile, by a person; a terminal that waits is answered as if refused.
                 self.given = Some(then);
-                self.answered(false, ledger);
+                self.follow(false, ledger);
                 continue;
             };
             self.given = Some(then);
@@ -315,7 +322,7 @@ impl PaymentDesk {
     fn result(&mut self, told: &Transaction, running: Option<(Task, Option<OpId>)>, ledger: &Ledger) {
         let record = record_of(told, &self.terminal_id);
         let Some((payment, task)) = under_way(running, self.device, ledger) else { return };
-        self.told = Some(record.clone());
+        self.told = Some((record.clone(), told.offline));
         let standing = payment.standing();
         if task == Task::Reverse {
             // A terminal that undoes its last payment whatever it is asked must not undo another buyer's.
@@ -331,9 +338,6 @@ impl PaymentDesk {
         }
         let baseline = standing.baseline.cloned().unwrap_or_default();
         match matches(asked(payment), &baseline, &record, Heard::InDialogue) {
-            Match::Booked | Match::Unclear if told.offline => {
-                self.step(payment, PaymentStep::AtRisk(record), Then::Accept);
-            }
             Match::Booked | Match::Unclear => self.step(payment, PaymentStep::Approved(record), Then::Accept),
             Match::Mismatch => self.step(payment, PaymentStep::Mismatched(record), Then::TakeBack),
             // An older transaction told again is no answer to this question. Unanswered, it changes nothing, and the
@@ -353,15 +357,15 @@ impl PaymentDesk {
             Some((Task::Authorise, Some(_))) => {
                 let Some((payment, _)) = under_way(running, self.device, ledger) else { return };
                 if matches!(report, Report::Completed(_)) {
-                    self.set_baseline(told.as_ref().map(baseline_of));
+                    self.set_baseline(told.as_ref().map(|(record, _)| baseline_of(record)));
                 }
-                if let Some(step) = charged(report, self.stopping) {
+                if let Some(step) = charged(report, self.stopping, told) {
                     self.step(payment, step, Then::Rest);
                 }
             }
             Some((Task::Reverse, Some(_))) => {
                 let Some((payment, _)) = under_way(running, self.device, ledger) else { return };
-                self.step(payment, reversed(report, told), Then::Rest);
+                self.step(payment, reversed(report, told.map(|(record, _)| record)), Then::Rest);
             }
             Some((Task::Attach | Task::LastTransaction, _)) => {
                 self.rest_until_ms = Some(self.now_ms.saturating_add(REST_MS));
@@ -396,7 +400,9 @@ impl PaymentDesk {
             (Recognised::Tells(payment, found), _) if payment.closed_last().is_some() => {
                 self.tell_otherwise(payment, found, record);
             }
-            (Recognised::Tells(payment, found), _) if is_asked(payment) => self.judge(payment, found, record),
+            (Recognised::Tells(payment, found), _) if is_asked(payment) => {
+                self.judge(payment, found, record, told.offline);
+            }
             (Recognised::Tells(..), _) | (Recognised::Known, None) => {}
             (Recognised::Known, Some(payment)) => self.doubt(payment, "the terminal's last transaction is another one"),
             (Recognised::Foreign, Some(payment)) if undone_by_itself(payment, &record) => {
@@ -441,7 +447,7 @@ impl PaymentDesk {
     }
 
     /// The terminal's last transaction is about a payment whose outcome is open.
-    fn judge(&mut self, payment: &Payment, found: Match, record: TerminalRecord) {
+    fn judge(&mut self, payment: &Payment, found: Match, record: TerminalRecord, offline: bool) {
         let code = u32::from(record.result);
         let earlier = || format!("the terminal's last transaction is still receipt {}", record.receipt);
         match (is_reversing(payment), found) {
@@ -456,9 +462,10 @@ impl PaymentDesk {
             }
             (false, Match::Booked) => {
                 if payment.standing().record.is_none() {
-                    self.step(payment, PaymentStep::Approved(record), Then::Rest);
+                    self.step(payment, PaymentStep::Approved(record.clone()), Then::Rest);
                 }
-                self.step(payment, PaymentStep::Captured(Zero), Then::Rest);
+                let taken = if offline { PaymentStep::AtRisk(record) } else { PaymentStep::Captured(Zero) };
+                self.step(payment, taken, Then::Rest);
             }
             (false, Match::Older) => self.step(payment, PaymentStep::NotCharged(earlier()), Then::Rest),
             (false, Match::Declined) => {
@@ -571,7 +578,14 @@ fn under_way(running: Option<(Task, Option<OpId>)>, device: OpId, ledger: &Ledge
 }
 
 /// What the end of a charge means; `None` where it is recorded already.
-fn charged(report: &Report, stopping: bool) -> Option<PaymentStep> {
+fn charged(report: &Report, stopping: bool, told: Option<(TerminalRecord, bool)>) -> Option<PaymentStep> {
+    Some(match (report, told) {
+        (Report::Completed(_), Some((record, true))) => PaymentStep::AtRisk(record),
+        (report, _) => return charged_by_issuer(report, stopping),
+    })
+}
+
+fn charged_by_issuer(report: &Report, stopping: bool) -> Option<PaymentStep> {
     Some(match report {
         Report::Completed(_) => PaymentStep::Captured(Zero),
         Report::Declined { code, text, .. } => PaymentStep::Declined(answer(*code, text)),
@@ -590,7 +604,7 @@ fn charged(report: &Report, stopping: bool) -> Option<PaymentStep> {
 fn reversed(report: &Report, told: Option<TerminalRecord>) -> PaymentStep {
     match (report, told) {
         (Report::Completed(_), Some(record)) => PaymentStep::Reversed(record),
-        (Report::Declined { code, .. }, _) if *code == REVERSED_BEFORE => {
+        (Report::Declined { code, .. } | Report::Aborted { code, .. }, _) if *code == REVERSED_BEFORE => {
             PaymentStep::ReversalUnknown("the terminal says that it was reversed before".to_owned())
         }
         (Report::Declined { code, text, .. } | Report::Aborted { code, text, .. }, _) => {

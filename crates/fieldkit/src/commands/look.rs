@@ -48,6 +48,9 @@ pub async fn status(session: &Session, options: Status) -> Result<Exit> {
     say::line(&format!("durability  {} (black box {})", say::text(durability, "word"), say::text(durability, "box")));
     say::line(&format!("drawer      {}", say::text(&status, "drawer")));
     say::line(&format!("clock       {}", say::text(&status["clock"], "quality")));
+    if status["exposure"]["minor"].as_i64().is_some_and(|minor| minor != 0) {
+        say::line(&format!("exposure    {} taken by cards without the issuer", say::money(&status["exposure"])));
+    }
     for device in status["devices"].as_array().into_iter().flatten() {
         say::line(&device_line(device));
     }

@@ -87,7 +87,7 @@ async fn foreign(session: &Session, wanted: Option<&str>) -> Result<Exit> {
     }
     let all = all.as_array().map(Vec::as_slice).unwrap_or_default();
     if all.is_empty() {
-        say::talk("every charge that a terminal told of belongs to an order");
+        say::talk("no charge without an order is known at this event; for another say --event NAME");
         return Ok(Exit::Fine);
     }
     let heads = ["found", "terminal", "amount", "receipt", "card", "when", "cleared up"];
