@@ -143,8 +143,7 @@ fn key(client: u32, counter: u64) -> CommandKey {
     bytes.extend_from_slice(&client.to_be_bytes());
     bytes.push(0);
     fieldkit_core::codec::put_varint(&mut bytes, counter);
-    let mut fingerprint = [0; 16];
-    fingerprint.copy_from_slice(&Hash::of(&bytes).0[..16]);
+    let fingerprint = Hash::of(&bytes).half();
     CommandKey { key: Key::new(&bytes).unwrap_or_else(|| panic!("a key of {} bytes", bytes.len())), fingerprint }
 }
 

@@ -188,14 +188,10 @@ fn under(program: &Path, dir: &Path, scenario: &Scenario, url: &str, point: &Poi
         // A daemon that dies leaves the payment where it is.
         let _ = settle(program, dir, &mut daemon);
     }
-    let holder = daemon.lives();
-    if holder {
-        daemon.stop(dir);
-        // It may have met the point on its way out; either way it has ended.
-        return false;
-    }
+    // One that lives may meet the point on its way out; either way it has ended then.
+    let died = !daemon.lives();
     daemon.stop(dir);
-    true
+    died
 }
 
 /// Waits until no payment is under way.

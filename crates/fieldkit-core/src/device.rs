@@ -10,7 +10,7 @@ use crate::id::{OpId, ReplicaKey};
 use crate::ledger::Ledger;
 use crate::matching::{Heard, Match, baseline_of, is_same, matches, undoes};
 use crate::money::Money;
-use crate::payment::{Payment, PaymentState};
+use crate::payment::Payment;
 
 /// Records of one terminal that are kept, the newest by depth: a terminal that takes charges back by itself tells of an
 /// earlier transaction again, and that one is known.
@@ -58,6 +58,12 @@ impl Ledger {
     pub fn goes_on_for(&self, replica: ReplicaKey, other: ReplicaKey) -> bool {
         let before = |known: &ReplicaKey| self.follows.get(known).copied();
         std::iter::successors(Some(replica), before).take(LIVES_MAX).any(|known| known == other)
+    }
+
+    /// Whether `replica` runs a payment: only the kit that began it can ask its terminal, or undo it there.
+    pub fn runs_payment(&self, replica: ReplicaKey, payment: &Payment) -> bool {
+        let author = self.streams.get(&payment.payment_id.stream).and_then(|stream| stream.replica);
+        author.is_some_and(|author| self.goes_on_for(replica, author))
     }
 
     /// Devices of a role that `replica` may use, in ascending order of their ids.
@@ -142,7 +148,8 @@ fn otherwise(payment: &Payment, record: &TerminalRecord) -> Option<Match> {
 /// What a record that was asked for is to a payment whose outcome is open. For a reversal, `Booked` says that it was done.
 fn told_about(payment: &Payment, record: &TerminalRecord) -> Match {
     let standing = payment.standing();
-    let reversing = matches!(standing.state, PaymentState::Reversing | PaymentState::ReversalUnknown);
+    let reversing = standing.state.is_reversing();
+    let charging = standing.is_asked() && !reversing;
     match (standing.record, standing.baseline) {
         (Some(charge), Some(baseline)) if reversing && standing.reversal_sent => undoes(charge, baseline, record),
         // Terminals undo by themselves what the kit did not answer.
@@ -151,20 +158,15 @@ fn told_about(payment: &Payment, record: &TerminalRecord) -> Match {
         (Some(charge), _) if is_same(charge, record) && record.result != 0 => Match::Declined,
         (Some(charge), _) if is_same(charge, record) => Match::Booked,
         // It told of the charge, had no answer, and remembers what was before: it took the charge back.
-        (Some(_), Some(baseline)) if is_asked(standing.state) => {
+        (Some(_), Some(baseline)) if charging => {
             match matches(Money::new(payment.amount, payment.currency), baseline, record, Heard::Asked) {
                 Match::Older => Match::Older,
                 _ => Match::Foreign,
             }
         }
-        (None, Some(baseline)) if is_asked(standing.state) => {
+        (None, Some(baseline)) if charging => {
             matches(Money::new(payment.amount, payment.currency), baseline, record, Heard::Asked)
         }
         _ => Match::Foreign,
     }
-}
-
-/// Whether a terminal was asked to charge and the outcome is open.
-fn is_asked(state: PaymentState) -> bool {
-    matches!(state, PaymentState::Sent | PaymentState::Unknown | PaymentState::Approved)
 }

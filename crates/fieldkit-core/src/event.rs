@@ -187,9 +187,7 @@ impl Foreign {
         let mut bytes = record.terminal_id.to_bytes();
         (record.receipt, record.trace).write(&mut bytes);
         (record.amount, record.date).write(&mut bytes);
-        let mut key = [0; 16];
-        key.copy_from_slice(&Hash::derived("fieldkit 2026-11 foreign payment", &bytes).0[..16]);
-        key
+        Hash::derived("fieldkit 2026-11 foreign payment", &bytes).half()
     }
 }
 

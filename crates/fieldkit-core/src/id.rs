@@ -33,6 +33,12 @@ impl Hash {
     pub fn derived(domain: &str, bytes: &[u8]) -> Self {
         Hash(blake3::derive_key(domain, bytes))
     }
+    /// Its first 16 bytes.
+    pub fn half(&self) -> [u8; 16] {
+        let mut half = [0; 16];
+        half.copy_from_slice(&self.0[..16]);
+        half
+    }
     /// Lower-case hexadecimal.
     pub fn hex(&self) -> String {
         data_encoding::HEXLOWER.encode(&self.0)
@@ -98,10 +104,7 @@ impl StreamId {
     pub fn of(replica: &ReplicaKey, space: &Space) -> Self {
         let mut bytes = replica.0.to_vec();
         space.write(&mut bytes);
-        let hash = Hash::derived("fieldkit 2026-11 stream id", &bytes);
-        let mut id = [0; 16];
-        id.copy_from_slice(&hash.0[..16]);
-        StreamId(id)
+        StreamId(Hash::derived("fieldkit 2026-11 stream id", &bytes).half())
     }
     /// The printed id.
     pub fn text(&self) -> String {
@@ -211,9 +214,7 @@ impl PoolId {
     pub fn of(event: &OpId, sku: &str) -> Self {
         let mut bytes = event.to_bytes();
         bytes.extend_from_slice(sku.as_bytes());
-        let mut id = [0; 16];
-        id.copy_from_slice(&Hash::derived("fieldkit 2026-11 pool id", &bytes).0[..16]);
-        PoolId(id)
+        PoolId(Hash::derived("fieldkit 2026-11 pool id", &bytes).half())
     }
 }
 

@@ -50,6 +50,13 @@ record! {
     }
 }
 
+impl CommandKey {
+    /// The key of what the kit says by itself: `name` is of this and nothing else, `content` is all that is said.
+    pub fn named(name: Hash, content: &[u8]) -> Self {
+        CommandKey { key: Key(name.0.to_vec()), fingerprint: Hash::of(content).half() }
+    }
+}
+
 /// A command key: 1 to 64 bytes, chosen by the caller, unique per command.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub struct Key(Vec<u8>);

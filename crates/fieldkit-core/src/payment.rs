@@ -13,7 +13,7 @@ use crate::id::{Hash, OpId};
 use crate::ledger::AnomalyKind;
 use crate::matching::is_same;
 use crate::money::{Currency, Money};
-use crate::op::{Account, CommandKey, Key, Posting, Unit};
+use crate::op::{Account, CommandKey, Posting, Unit};
 use crate::stamp::Stamp;
 
 words! {
@@ -67,6 +67,11 @@ impl PaymentState {
     pub fn holds_terminal(self) -> bool {
         use PaymentState::{Approved, Intended, ReversalUnknown, Reversing, Sent, Unknown};
         matches!(self, Intended | Sent | Unknown | Approved | Reversing | ReversalUnknown)
+    }
+
+    /// Whether its charge is being undone, or may have been.
+    pub fn is_reversing(self) -> bool {
+        matches!(self, PaymentState::Reversing | PaymentState::ReversalUnknown)
     }
 
     /// Whether it said that no money is taken.
@@ -255,11 +260,7 @@ impl Payment {
         let mut named = self.payment_id.to_bytes();
         at.write(&mut named);
         named.extend_from_slice(&content);
-        let name = Hash::derived("fieldkit 2026-11 payment step", &named);
-        let mut fingerprint = [0; 16];
-        fingerprint.copy_from_slice(&Hash::of(&content).0[..16]);
-        let key = Key::new(&name.0).expect("32 bytes are within a key's length");
-        CommandKey { key, fingerprint }
+        CommandKey::named(Hash::derived("fieldkit 2026-11 payment step", &named), &content)
     }
 }
 

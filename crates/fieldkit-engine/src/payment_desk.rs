@@ -14,7 +14,7 @@ use fieldkit_core::id::{Hash, OpId, Zero};
 use fieldkit_core::ledger::Ledger;
 use fieldkit_core::matching::{Heard, Match, baseline_of, matches};
 use fieldkit_core::money::Money;
-use fieldkit_core::op::{CommandKey, Key};
+use fieldkit_core::op::CommandKey;
 use fieldkit_core::payment::{Payment, PaymentState};
 use fieldkit_drivers::terminal::{
     Doubt, Driver, Input, Kind, NotSent, Output, Report, Request, Task, Transaction, Unavailable,
@@ -381,12 +381,12 @@ impl PaymentDesk {
 
     /// The terminal told its last transaction.
     fn last_told(&mut self, told: Option<&Transaction>, ledger: &Ledger) {
-        let held = ledger.holds_terminal(self.device).filter(|payment| is_asked(payment));
+        let held = ledger.holds_terminal(self.device).filter(|payment| payment.standing().is_asked());
         let Some(told) = told else {
             let terminal_id = Some(self.terminal_id.clone()).filter(|id| !id.is_empty());
             self.set_baseline(Some(Baseline { terminal_id, ..Baseline::default() }));
             if let Some(payment) = held {
-                let step = match is_reversing(payment) {
+                let step = match payment.state().is_reversing() {
                     true => PaymentStep::ReversalUnknown("the terminal remembers no transaction".to_owned()),
                     false => PaymentStep::NotCharged("the terminal remembers no transaction".to_owned()),
                 };
@@ -400,7 +400,7 @@ impl PaymentDesk {
             (Recognised::Tells(payment, found), _) if payment.closed_last().is_some() => {
                 self.tell_otherwise(payment, found, record);
             }
-            (Recognised::Tells(payment, found), _) if is_asked(payment) => {
+            (Recognised::Tells(payment, found), _) if payment.standing().is_asked() => {
                 self.judge(payment, found, record, told.offline);
             }
             (Recognised::Tells(..), _) | (Recognised::Known, None) => {}
@@ -441,7 +441,7 @@ impl PaymentDesk {
             return;
         }
         self.set_baseline(Some(Baseline::default()));
-        if let Some(payment) = ledger.holds_terminal(self.device).filter(|payment| is_asked(payment)) {
+        if let Some(payment) = ledger.holds_terminal(self.device).filter(|payment| payment.standing().is_asked()) {
             self.doubt(payment, "the terminal does not tell its last transaction");
         }
     }
@@ -450,7 +450,7 @@ impl PaymentDesk {
     fn judge(&mut self, payment: &Payment, found: Match, record: TerminalRecord, offline: bool) {
         let code = u32::from(record.result);
         let earlier = || format!("the terminal's last transaction is still receipt {}", record.receipt);
-        match (is_reversing(payment), found) {
+        match (payment.state().is_reversing(), found) {
             (true, Match::Booked) => self.step(payment, PaymentStep::Reversed(record), Then::Rest),
             (true, Match::Older) => {
                 let no = TerminalAnswer { code: 0, text: earlier() };
@@ -482,7 +482,7 @@ impl PaymentDesk {
     /// Records that nobody knows, where that is news.
     fn doubt(&mut self, payment: &Payment, why: &str) {
         if !payment.state().is_unknown() {
-            let step = if is_reversing(payment) { PaymentStep::ReversalUnknown } else { PaymentStep::Unknown };
+            let step = if payment.state().is_reversing() { PaymentStep::ReversalUnknown } else { PaymentStep::Unknown };
             self.step(payment, step(why.to_owned()), Then::Rest);
         }
     }
@@ -516,10 +516,7 @@ fn key(command: &Command, device: OpId, ledger: &Ledger) -> Option<CommandKey> {
         }
         Command::RecordForeign { record, .. } => {
             let content = record.to_bytes();
-            let mut fingerprint = [0; 16];
-            fingerprint.copy_from_slice(&Hash::of(&content).0[..16]);
-            let name = Hash::derived("fieldkit 2026-11 payment without order", &content);
-            Some(CommandKey { key: Key::new(&name.0)?, fingerprint })
+            Some(CommandKey::named(Hash::derived("fieldkit 2026-11 payment without order", &content), &content))
         }
         _ => None,
     }
@@ -531,31 +528,13 @@ fn next_step(payment: &Payment, baseline: &Baseline) -> Option<(PaymentStep, Req
         PaymentState::Intended => {
             Some((PaymentStep::Sent(baseline.clone()), Request::Authorise { amount: asked(payment) }))
         }
-        PaymentState::Reversing if !is_asked(payment) => {
+        PaymentState::Reversing if !payment.standing().is_asked() => {
             let charge = payment.standing().record?;
             let amount = Money::new(charge.amount, charge.currency);
             Some((PaymentStep::ReversalSent(baseline.clone()), Request::Reverse { receipt: charge.receipt, amount }))
         }
         _ => None,
     }
-}
-
-/// Whether a terminal was asked for something whose outcome is open.
-fn is_asked(payment: &Payment) -> bool {
-    match payment.state() {
-        PaymentState::Sent | PaymentState::Unknown | PaymentState::Approved | PaymentState::ReversalUnknown => true,
-        PaymentState::Reversing => {
-            let wishes =
-                |step: &&PaymentStep| matches!(step, PaymentStep::ReversalIntended(_) | PaymentStep::ReversalSent(_));
-            let newest = payment.moves.iter().rev().map(|known| &known.step).find(wishes);
-            matches!(newest, Some(PaymentStep::ReversalSent(_)))
-        }
-        _ => false,
-    }
-}
-
-fn is_reversing(payment: &Payment) -> bool {
-    matches!(payment.state(), PaymentState::Reversing | PaymentState::ReversalUnknown)
 }
 
 fn asked(payment: &Payment) -> Money {
@@ -566,7 +545,7 @@ fn asked(payment: &Payment) -> Money {
 fn undone_by_itself(payment: &Payment, record: &TerminalRecord) -> bool {
     record.kind == RecordKind::Reversal
         && record.result == 0
-        && !is_reversing(payment)
+        && !payment.state().is_reversing()
         && (record.amount, record.currency) == (payment.amount, payment.currency)
 }
 
@@ -579,15 +558,11 @@ fn under_way(running: Option<(Task, Option<OpId>)>, device: OpId, ledger: &Ledge
 
 /// What the end of a charge means; `None` where it is recorded already.
 fn charged(report: &Report, stopping: bool, told: Option<(TerminalRecord, bool)>) -> Option<PaymentStep> {
-    Some(match (report, told) {
-        (Report::Completed(_), Some((record, true))) => PaymentStep::AtRisk(record),
-        (report, _) => return charged_by_issuer(report, stopping),
-    })
-}
-
-fn charged_by_issuer(report: &Report, stopping: bool) -> Option<PaymentStep> {
     Some(match report {
-        Report::Completed(_) => PaymentStep::Captured(Zero),
+        Report::Completed(_) => match told {
+            Some((record, true)) => PaymentStep::AtRisk(record),
+            Some((_, false)) | None => PaymentStep::Captured(Zero),
+        },
         Report::Declined { code, text, .. } => PaymentStep::Declined(answer(*code, text)),
         Report::Aborted { .. } if stopping => PaymentStep::Cancelled(CancelledBy::Crew),
         Report::Aborted { .. } => PaymentStep::Cancelled(CancelledBy::Terminal),

@@ -55,9 +55,7 @@ pub fn fingerprint(method: &Method, uri: &Uri, content: &[u8]) -> [u8; 16] {
     let address = uri.path_and_query().map_or(uri.path(), |address| address.as_str());
     let mut bytes = format!("{method}\n{address}\n").into_bytes();
     bytes.extend_from_slice(content);
-    let mut print = [0; 16];
-    print.copy_from_slice(&Hash::of(&bytes).0[..16]);
-    print
+    Hash::of(&bytes).half()
 }
 
 /// A key with its fingerprint.

@@ -35,6 +35,9 @@ use utoipa::openapi::OpenApi as Document;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+/// Entries of a list where no number is said, and the most.
+const LIST_LENGTH: u32 = 50;
+const LIST_LENGTH_MAX: u32 = 200;
 /// Most pages that follow the updates at once.
 const FOLLOWERS_MAX: usize = 64;
 
@@ -158,6 +161,16 @@ async fn in_event_currency(shop: &Shop, event: Option<OpId>, money: Money) -> Re
 fn device_id(text: &str) -> Result<OpId, Problem> {
     let unknown = || Refusal::from(PaymentRefusal::UnknownDevice(shortened(text)));
     Ok(OpId::from_text(text).ok_or_else(unknown)?)
+}
+
+/// How many entries a list has: what was asked for, within bounds.
+fn list_length(asked: Option<u32>) -> Result<u32, Problem> {
+    let length = asked.unwrap_or(LIST_LENGTH);
+    if (1..=LIST_LENGTH_MAX).contains(&length) {
+        Ok(length)
+    } else {
+        Err(Problem::field(format!("limit: a number from 1 to {LIST_LENGTH_MAX} is needed.")))
+    }
 }
 
 /// What somebody wrote, short enough to be quoted.

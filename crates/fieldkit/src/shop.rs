@@ -175,9 +175,14 @@ impl Shop {
                 None => self.asks.recv_timeout(self.rest(Duration::from_millis(IDLE_MS))),
             };
             match ask {
-                Ok(Ask::Wake) | Err(RecvTimeoutError::Timeout) if self.stopping.load(Ordering::Acquire) => break,
-                Ok(Ask::Wake) | Err(RecvTimeoutError::Timeout) if self.is_due() => self.idle(),
-                Ok(Ask::Wake) | Err(RecvTimeoutError::Timeout) => {}
+                Ok(Ask::Wake) | Err(RecvTimeoutError::Timeout) => {
+                    if self.stopping.load(Ordering::Acquire) {
+                        break;
+                    }
+                    if self.is_due() {
+                        self.idle();
+                    }
+                }
                 Ok(ask) => first = self.group(ask),
                 Err(RecvTimeoutError::Disconnected) => break,
             }
@@ -408,6 +413,8 @@ impl Shop {
             }
             for order in &projection.orders {
                 self.publish(Update::Order(order.clone()));
+            }
+            if !projection.orders.is_empty() {
                 self.publish(Update::Drawer);
             }
         }

@@ -75,7 +75,7 @@ pub(super) fn step(
         drafts.push(moved(&space, order.order_id, payment, PaymentStep::ReversalIntended(reason), Vec::new()));
     } else if matches!(order.stage(), Stage::Open) && after.collected() > order.collected() {
         drafts.extend(covered(ledger, &after, &place, context)?);
-    } else if before.state == PaymentState::Reversing || before.state == PaymentState::ReversalUnknown {
+    } else if before.state.is_reversing() {
         drafts.extend(give_back::undone(ledger, &after, payment, &place, context)?);
     }
     answer_last(&mut drafts);
@@ -87,7 +87,7 @@ fn amiss(order: &Order, payment: &Payment, before: &Standing<'_>, now: &Standing
     use PaymentState as State;
     let charged = matches!(now.state, State::Approved | State::AtRisk | State::Captured | State::Mismatched);
     // A charge that the terminal would not undo is for a person; asking again by itself would never end.
-    let asked_before = matches!(before.state, State::Reversing | State::ReversalUnknown);
+    let asked_before = before.state.is_reversing();
     if !charged || asked_before || before.state == now.state {
         return None;
     }

@@ -204,9 +204,7 @@ pub(super) fn known(ledger: &Ledger, order: OpId, payment: OpId) -> Result<(&Ord
 
 /// Refuses where another kit runs the payment: only that kit's terminal can tell of it or undo it.
 pub(super) fn own(ledger: &Ledger, payment: &Payment, place: &Place) -> Result<(), Refusal> {
-    let author = ledger.streams.get(&payment.payment_id.stream).and_then(|stream| stream.replica);
-    let own = author.is_some_and(|author| ledger.goes_on_for(place.replica, author));
-    if own { Ok(()) } else { Err(PaymentRefusal::Elsewhere.into()) }
+    if ledger.runs_payment(place.replica, payment) { Ok(()) } else { Err(PaymentRefusal::Elsewhere.into()) }
 }
 
 /// The terminal to charge a card at, and its label: the one that was named, else the newest; it must be free.

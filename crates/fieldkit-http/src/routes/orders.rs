@@ -16,12 +16,9 @@ use fast_qr::{ECL, Mode, QRBuilder, QRCode};
 use fieldkit_core::body::Source;
 use fieldkit_core::decide::{Command, LineRequest, OrderRequest, TenderRequest};
 use fieldkit_core::id::OpId;
+use fieldkit_core::op::CommandKey;
 use fieldkit_core::order::{Discount, Order};
 use fieldkit_core::refusal::Refusal;
-
-/// Orders of a list where none is said, and the most.
-const LIST_LENGTH: u32 = 50;
-const LIST_LENGTH_MAX: u32 = 200;
 
 /// List orders, newest first
 #[utoipa::path(get, path = "/api/v1/orders", operation_id = "list_orders", tag = "orders",
@@ -31,10 +28,7 @@ pub async fn list(
     State(shop): State<Shop>,
     Asked(query): Asked<wire::OrdersQuery>,
 ) -> Result<Json<Vec<wire::Order>>, Problem> {
-    let limit = query.limit.unwrap_or(LIST_LENGTH);
-    if !(1..=LIST_LENGTH_MAX).contains(&limit) {
-        return Err(Problem::field(format!("limit: a number from 1 to {LIST_LENGTH_MAX} is needed.")));
-    }
+    let limit = super::list_length(query.limit)?;
     let id = |text: &str| OpId::from_text(text).ok_or_else(|| unknown(text));
     let before = query.before.as_deref().map(id).transpose()?;
     let orders = shop.ask(ANSWER_SECONDS_MAX, |reply| Ask::Orders { limit, before, reply }).await?;
@@ -54,8 +48,8 @@ pub async fn list(
     responses((status = 201, description = "The order, paid; with a card, waiting for it", body = wire::Order), Problem))]
 pub async fn place(State(shop): State<Shop>, write: Write<wire::NewOrder>) -> Result<Answer<wire::Order>, Problem> {
     let command = Command::PlaceOrder(request(write.body)?);
-    let (gain, done) = shop.give(command, None, write.key, ANSWER_SECONDS_MAX).await?;
-    Ok(Answer::created(show(&shop, gain, done).await?, done))
+    let (order, done) = give(&shop, command, write.key).await?;
+    Ok(Answer::created(order, done))
 }
 
 /// Show one order
@@ -108,8 +102,8 @@ pub async fn refund(
     };
     let order = order_id(&shop, &id).await?;
     let command = Command::Refund { order, lines, reason, restock, in_cash };
-    let (gain, done) = shop.give(command, None, write.key, ANSWER_SECONDS_MAX).await?;
-    Ok(Answer::created(show(&shop, gain, done).await?, done))
+    let (order, done) = give(&shop, command, write.key).await?;
+    Ok(Answer::created(order, done))
 }
 
 /// Undo a whole order on its business day
@@ -125,8 +119,8 @@ pub async fn void(
 ) -> Result<Answer<wire::Order>, Problem> {
     let order = order_id(&shop, &id).await?;
     let command = Command::Void { order, reason: write.body.reason };
-    let (gain, done) = shop.give(command, None, write.key, ANSWER_SECONDS_MAX).await?;
-    Ok(Answer::created(show(&shop, gain, done).await?, done))
+    let (order, done) = give(&shop, command, write.key).await?;
+    Ok(Answer::created(order, done))
 }
 
 /// Undo a refund or void
@@ -144,13 +138,15 @@ pub async fn undo(
     let refund = OpId::from_text(&refund_id).ok_or_else(unknown)?;
     let order = shop.ask(ANSWER_SECONDS_MAX, |reply| Ask::OrderOfRefund { refund, reply }).await?;
     let order = order.ok_or_else(unknown)?;
-    let (gain, done) = shop.give(Command::UndoRefund { order, refund }, None, write.key, ANSWER_SECONDS_MAX).await?;
-    Ok(Answer::done(show(&shop, gain, done).await?, done))
+    let (order, done) = give(&shop, Command::UndoRefund { order, refund }, write.key).await?;
+    Ok(Answer::done(order, done))
 }
 
-pub(super) async fn show(shop: &Shop, gain: Gain, done: Done) -> Result<wire::Order, Problem> {
+/// Gives a command about an order; the order as it is then.
+pub(super) async fn give(shop: &Shop, command: Command, key: CommandKey) -> Result<(wire::Order, Done), Problem> {
+    let (gain, done) = shop.give(command, None, key, ANSWER_SECONDS_MAX).await?;
     let Gain::Order(order) = gain else { return Err(Problem::shown_later()) };
-    shop.show(move |shelf| render::order(shelf, &order, done.durability)).await
+    Ok((shop.show(move |shelf| render::order(shelf, &order, done.durability)).await?, done))
 }
 
 async fn find(shop: &Shop, text: &str) -> Result<Order, Problem> {

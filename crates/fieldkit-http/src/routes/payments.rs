@@ -14,10 +14,6 @@ use fieldkit_core::decide::Command;
 use fieldkit_core::id::OpId;
 use fieldkit_core::refusal::{PaymentRefusal, Refusal};
 
-/// Payments of a list where none is said, and the most.
-const LIST_LENGTH: u32 = 50;
-const LIST_LENGTH_MAX: u32 = 200;
-
 /// List payments, those of the newest orders first
 #[utoipa::path(get, path = "/api/v1/payments", operation_id = "list_payments", tag = "payments",
     params(wire::PaymentsQuery),
@@ -26,10 +22,7 @@ pub async fn list(
     State(shop): State<Shop>,
     Asked(query): Asked<wire::PaymentsQuery>,
 ) -> Result<Json<Vec<wire::Payment>>, Problem> {
-    let limit = query.limit.unwrap_or(LIST_LENGTH);
-    if !(1..=LIST_LENGTH_MAX).contains(&limit) {
-        return Err(Problem::field(format!("limit: a number from 1 to {LIST_LENGTH_MAX} is needed.")));
-    }
+    let limit = super::list_length(query.limit)?;
     let before = query.before.clone();
     let found = shop.ask(ANSWER_SECONDS_MAX, |reply| Ask::Payments { limit, before, reply }).await?;
     let unknown = || Refusal::from(PaymentRefusal::UnknownPayment(super::shortened(&query.before.unwrap_or_default())));
@@ -57,8 +50,8 @@ pub async fn begin(
     let device = device.as_deref().map(super::device_id).transpose()?;
     let order = orders::order_id(&shop, &id).await?;
     let command = Command::BeginPayment { order, amount: amount.map(orders::coded), device };
-    let (gain, done) = shop.give(command, None, write.key, ANSWER_SECONDS_MAX).await?;
-    Ok(Answer::created(orders::show(&shop, gain, done).await?, done))
+    let (order, done) = orders::give(&shop, command, write.key).await?;
+    Ok(Answer::created(order, done))
 }
 
 /// Pay an order that waits, in cash or by a reader of the crew's own
@@ -77,8 +70,8 @@ pub async fn settle(
     let tenders = write.body.tenders.into_iter().enumerate().map(orders::tender).collect::<Result<_, Problem>>()?;
     let order = orders::order_id(&shop, &id).await?;
     let command = Command::SettleOrder { order, tenders };
-    let (gain, done) = shop.give(command, None, write.key, ANSWER_SECONDS_MAX).await?;
-    Ok(Answer::created(orders::show(&shop, gain, done).await?, done))
+    let (order, done) = orders::give(&shop, command, write.key).await?;
+    Ok(Answer::created(order, done))
 }
 
 /// Give an order up that waits for its payment
@@ -96,8 +89,8 @@ pub async fn cancel(
 ) -> Result<Answer<wire::Order>, Problem> {
     let order = orders::order_id(&shop, &id).await?;
     let command = Command::CancelOrder { order, reason: write.body.reason };
-    let (gain, done) = shop.give(command, None, write.key, ANSWER_SECONDS_MAX).await?;
-    Ok(Answer::done(orders::show(&shop, gain, done).await?, done))
+    let (order, done) = orders::give(&shop, command, write.key).await?;
+    Ok(Answer::done(order, done))
 }
 
 /// Close a payment whose outcome no terminal can tell
@@ -119,8 +112,8 @@ pub async fn close(
     let payment = payment_id(&payment)?;
     let order = orders::order_id(&shop, &id).await?;
     let command = Command::ClosePayment { order, payment, charged, evidence };
-    let (gain, done) = shop.give(command, None, write.key, ANSWER_SECONDS_MAX).await?;
-    Ok(Answer::done(orders::show(&shop, gain, done).await?, done))
+    let (order, done) = orders::give(&shop, command, write.key).await?;
+    Ok(Answer::done(order, done))
 }
 
 /// Undo a charge that did not pay its order
@@ -140,8 +133,8 @@ pub async fn reverse(
     let payment = payment_id(&payment)?;
     let order = orders::order_id(&shop, &id).await?;
     let command = Command::ReversePayment { order, payment, reason: write.body.reason };
-    let (gain, done) = shop.give(command, None, write.key, ANSWER_SECONDS_MAX).await?;
-    Ok(Answer::done(orders::show(&shop, gain, done).await?, done))
+    let (order, done) = orders::give(&shop, command, write.key).await?;
+    Ok(Answer::done(order, done))
 }
 
 fn payment_id(text: &str) -> Result<OpId, Problem> {

@@ -10,7 +10,7 @@ use fieldkit_core::body::{CancelledBy, DeviceAccepted, DeviceRole, PaymentStep, 
 use fieldkit_core::decide::{Command, TenderRequest};
 use fieldkit_core::id::{Hash, OpId, Zero};
 use fieldkit_core::money::Currency;
-use fieldkit_core::op::{Actor, CommandKey, Key};
+use fieldkit_core::op::{Actor, CommandKey};
 use fieldkit_core::payment::{Payment, PaymentState};
 use fieldkit_core::refusal::{PaymentRefusal, Refusal};
 use fieldkit_drivers::terminal::{Driver, Profile, Repeat, ReversalReach, Unanswered};
@@ -74,26 +74,22 @@ impl Terminals {
         before != *shown
     }
 
-    /// What a port told, as its terminal's desk hears it.
-    fn hear(&mut self, device: OpId, event: PortEvent) -> Option<DeviceInput> {
-        let line = self.lines.get_mut(&device)?;
-        match event {
+    /// What a port told, as its terminal's desk hears it; whether the crew sees something new.
+    fn hear(&mut self, device: OpId, event: PortEvent) -> (Option<DeviceInput>, bool) {
+        let Some(line) = self.lines.get_mut(&device) else { return (None, false) };
+        let (input, trouble) = match event {
+            PortEvent::Bytes(bytes) => return (Some(DeviceInput::Bytes(bytes)), false),
             PortEvent::Up { link, .. } => {
                 line.link = Some(link);
-                self.show(device, |shown| shown.trouble = None);
-                Some(DeviceInput::LinkUp)
+                (Some(DeviceInput::LinkUp), None)
             }
-            PortEvent::Bytes(bytes) => Some(DeviceInput::Bytes(bytes)),
             PortEvent::Down { why } => {
                 line.link = None;
-                self.show(device, |shown| shown.trouble = Some(why.whole()));
-                Some(DeviceInput::LinkDown)
+                (Some(DeviceInput::LinkDown), Some(why.whole()))
             }
-            PortEvent::OpenFailed { why, .. } => {
-                self.show(device, |shown| shown.trouble = Some(why.whole()));
-                None
-            }
-        }
+            PortEvent::OpenFailed { why, .. } => (None, Some(why.whole())),
+        };
+        (input, self.show(device, |shown| shown.trouble = trouble))
     }
 
     /// Carries out what a terminal's desk wants; whether the crew sees something new.
@@ -201,10 +197,8 @@ impl Shop {
         };
         // A device that was retired may be accepted again: that is another wish.
         let wish = format!("{identity} {}", self.engine.ledger().devices.len());
-        let name = Hash::derived("fieldkit 2026-11 accept device", wish.as_bytes());
-        let mut fingerprint = [0; 16];
-        fingerprint.copy_from_slice(&name.0[..16]);
-        let key = CommandKey { key: Key::new(&name.0)?, fingerprint };
+        let wish = wish.as_bytes();
+        let key = CommandKey::named(Hash::derived("fieldkit 2026-11 accept device", wish), wish);
         self.decide(self.actor, Command::AcceptDevice(body), key);
         self.turn();
         let accepted = known(self);
@@ -217,13 +211,10 @@ impl Shop {
     /// Ends what waits for a terminal that is not attached: nobody else would.
     fn part_from_absent(&mut self) {
         const WHY: &str = "its terminal is not attached any more";
-        let events = self.engine.ledger().events.values();
-        let own = |payment: &&Payment| {
-            let author = self.engine.ledger().streams.get(&payment.payment_id.stream).and_then(|known| known.replica);
-            author.is_some_and(|author| self.engine.ledger().goes_on_for(self.engine.replica(), author))
-        };
+        let ledger = self.engine.ledger();
+        let own = |payment: &&Payment| ledger.runs_payment(self.engine.replica(), payment);
         let absent = |payment: &&Payment| payment.device.is_some_and(|device| !self.drives(device));
-        let open = events.flat_map(|event| event.open_payments.values());
+        let open = ledger.events.values().flat_map(|event| event.open_payments.values());
         let mut steps = Vec::new();
         for payment in open.filter(own).filter(absent) {
             let step = match payment.state() {
@@ -319,9 +310,8 @@ impl Shop {
     /// Hears what terminals have told, and lets time pass for them.
     pub(super) fn work_terminals(&mut self) {
         while let Ok((device, event)) = self.terminals.events.try_recv() {
-            let bytes = matches!(event, PortEvent::Bytes(_));
-            let input = self.terminals.hear(device, event);
-            if !bytes {
+            let (input, news) = self.terminals.hear(device, event);
+            if news {
                 self.publish(Update::Device(device));
             }
             if let Some(input) = input {
