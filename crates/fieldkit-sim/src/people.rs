@@ -9,10 +9,10 @@ use crate::log::Said;
 use crate::swarm::Fault;
 use crate::world::{Again, Event, World, name};
 use fieldkit_core::body::{
-    Charged, DeviceAccepted, DeviceRole, Direction, Edit, Limit, RollbackNoticed, Source, StockReason,
+    Charged, DeviceAccepted, DeviceRole, Direction, Edit, Limit, PaymentStep, RollbackNoticed, Source, StockReason,
 };
 use fieldkit_core::decide::{Command, LineRequest, NewItem, OrderRequest, StockChange, TenderRequest};
-use fieldkit_core::id::{Hash, OpId, StreamId};
+use fieldkit_core::id::{Hash, OpId, PoolId, StreamId};
 use fieldkit_core::money::{Currency, Money};
 use fieldkit_core::op::{CommandKey, Head, Key};
 use fieldkit_core::order::{Discount, Order, Stage};
@@ -353,13 +353,28 @@ impl World {
     }
 
     /// What the crew does about a payment that waits, if it does something.
-    fn clear_up(&self, kit: usize, order: &Order, payment: &Payment, waited_ms: u64) -> Option<Command> {
+    fn clear_up(&mut self, kit: usize, order: &Order, payment: &Payment, waited_ms: u64) -> Option<Command> {
         let (order, id) = (order.order_id, payment.payment_id);
+        let declined = payment.moves.iter().any(|known| matches!(known.step, PaymentStep::ReversalDeclined(_)));
         match payment.state() {
             state if state.is_unknown() && waited_ms > DOUBT_MS => {
                 let charged = if self.stands(kit, payment) { Charged::Yes } else { Charged::No };
                 let evidence = "the terminal's journal".to_owned();
                 Some(Command::ClosePayment { order, payment: id, charged, evidence })
+            }
+            PaymentState::Mismatched if waited_ms > DOUBT_MS && declined => {
+                // The terminal would not: somebody undoes it there by hand, and says so.
+                let record = payment.standing().record.map(|record| (record.amount, record.currency));
+                let from = self.kits[kit].intended.get(&id).copied().unwrap_or(0);
+                let standing = self.terminals[kit].standing();
+                let charge = standing.range(from..).find(|(_, entry)| {
+                    entry.event != TerminalEvent::Foreign
+                        && Some((entry.amount.minor, entry.amount.currency)) == record
+                });
+                let place = charge.map(|(place, _)| *place);
+                self.terminals[kit].undone.extend(place);
+                let evidence = "undone at the terminal by hand".to_owned();
+                Some(Command::ClosePayment { order, payment: id, charged: Charged::No, evidence })
             }
             PaymentState::Mismatched if waited_ms > DOUBT_MS => {
                 let reason = "another amount was charged".to_owned();
@@ -420,6 +435,13 @@ impl World {
 
     fn wish(&mut self, till: usize) -> Command {
         let kit = self.tills[till].kit;
+        let pool = PoolId::of(&self.genesis.event, &own_sku(kit));
+        let event = self.kits[kit].engine.as_ref().and_then(|engine| engine.ledger().events.get(&self.genesis.event));
+        let here = event.map_or(0, |event| event.here(pool));
+        if here < 3 && self.people.chance(250) {
+            let change = StockChange::By(i64::try_from(self.people.within(5, 40)).unwrap_or(5));
+            return Command::MoveStock { sku: own_sku(kit), change, reason: StockReason::Delivered };
+        }
         if self.people.chance(self.swarm.deeds)
             && let Some(deed) = self.deed(till)
         {
@@ -428,7 +450,9 @@ impl World {
         let mut lines = Vec::new();
         for _ in 0..self.people.within(1, 3) {
             let quantity = i64::try_from(self.people.within(1, 3)).unwrap_or(1);
-            let which = self.people.weighed(&[3, 4, 1, 3]);
+            // Most people see that nothing is left; some ask all the same.
+            let own = if here >= 3 || self.people.chance(150) { 3 } else { 0 };
+            let which = self.people.weighed(&[3, 4, 1, own]);
             lines.push(match which {
                 0 => line("TEE", quantity),
                 1 => line("PIN", quantity),

@@ -11,7 +11,7 @@ use fieldkit_drivers::telium::{self, codec::Detail};
 use fieldkit_drivers::terminal::{Driver, Profile};
 use fieldkit_drivers::terminal_peer::{Entry, Event, Numbers, Peer};
 use fieldkit_drivers::zvt::{self, carrier::Framing};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// How long a buyer takes with the card.
 const BUYER_MS: u64 = 2_000;
@@ -39,6 +39,8 @@ pub struct Terminal {
     pub tick_ms: Option<u64>,
     /// Whether an attempt to open the line is due.
     pub opening: bool,
+    /// Charges that somebody undid at the terminal by hand, by the place of their entry.
+    pub undone: BTreeSet<usize>,
 }
 
 fn euro() -> Currency {
@@ -61,6 +63,7 @@ impl Terminal {
             free_ms: [0; 2],
             tick_ms: None,
             opening: false,
+            undone: BTreeSet::new(),
         }
     }
 
@@ -115,7 +118,8 @@ impl Terminal {
                 Event::Approved | Event::Refunded | Event::Aborted | Event::EndOfDay => {}
             }
         }
-        standing.into_values().chain(by_hand).map(|place| (place, &self.entries[place])).collect()
+        let stands = standing.into_values().chain(by_hand).filter(|place| !self.undone.contains(place));
+        stands.map(|place| (place, &self.entries[place])).collect()
     }
 }
 

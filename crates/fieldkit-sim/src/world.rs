@@ -12,9 +12,10 @@ use crate::planted::Planted;
 use crate::random::Random;
 use crate::swarm::{Fault, Swarm};
 use crate::terminal::Terminal;
+use fieldkit_core::body::Body;
 use fieldkit_core::decide::Command;
 use fieldkit_core::id::{OpId, StreamId, Zero};
-use fieldkit_core::op::{Actor, CommandKey, Head, Key};
+use fieldkit_core::op::{Actor, CommandKey, Head, Key, SealedOp};
 use fieldkit_core::stamp::ClockQuality;
 use fieldkit_drivers::terminal_peer::{Numbers, PeerInput, PeerOutput};
 use fieldkit_engine::{Answer, Asked, DeviceInput, DeviceOutput, Input, Link, Outcome, Output, Ticket, Turn};
@@ -406,8 +407,8 @@ impl World {
         }
         let now_ms = self.now_ms;
         self.log.line(now_ms, || {
-            let kinds = ops.iter().map(|op| fieldkit_core::body::Body::name(op.op.kind)).collect::<Vec<_>>();
-            format!("kit {kit} writes turn {}: {kinds:?}", turn.number)
+            let kinds = ops.iter().map(|op| tell(op)).collect::<Vec<_>>();
+            format!("kit {kit} writes turn {}: {}", turn.number, kinds.join(", "))
         });
         let slow = self.take_armed(kit, Fault::SlowSync);
         let fails = [Fault::SyncFails, Fault::DiskFull].into_iter().find(|fault| self.take_armed(kit, *fault));
@@ -453,7 +454,7 @@ impl World {
         };
         let this = &self.kits[kit];
         let box_has_it = this.on_disk.front().and_then(|way| way.box_end);
-        let two_devices = !this.box_behind && box_has_it.is_none_or(|end| this.black_box.synced >= end);
+        let two_devices = !this.box_behind && this.black_box.synced >= box_has_it.unwrap_or(this.black_box.ops.len());
         let stream = this.engine.as_ref().map(fieldkit_engine::Engine::newest_stream);
         let head = stream.and_then(|stream| Some((stream, this.journal.synced_head(&stream)?)));
         let now_ms = self.now_ms;
@@ -647,6 +648,19 @@ enum Way {
     ToKit,
 }
 
+/// What an op says, in short.
+fn tell(op: &SealedOp) -> String {
+    match Body::open(op.op.kind, &op.op.body) {
+        Ok(Body::PaymentMoved(body)) => {
+            let step = format!("{:?}", body.step);
+            format!("payment {} {}", body.payment.seq, step.chars().take(90).collect::<String>())
+        }
+        Ok(Body::PaymentIntended(body)) => format!("payment {} intended over {}", op.op.seq, body.amount),
+        Ok(Body::OrderPaid(body)) => format!("order {} paid", body.order.seq),
+        _ => Body::name(op.op.kind).to_owned(),
+    }
+}
+
 /// What a command is called.
 pub fn name(command: &Command) -> String {
     let text = format!("{command:?}");
@@ -659,6 +673,6 @@ mod tests {
 
     #[test]
     fn kinds_that_are_told_by_their_number_are_those_in_the_table() {
-        assert_eq!(fieldkit_core::body::Body::name(PAYMENT_INTENDED), "PaymentIntended");
+        assert_eq!(Body::name(PAYMENT_INTENDED), "PaymentIntended");
     }
 }

@@ -7,7 +7,7 @@
 use super::{Findings, Union};
 use crate::terminal::Terminal;
 use crate::world::World;
-use fieldkit_core::body::{Charged, TerminalRecord};
+use fieldkit_core::body::{Charged, Closing, TerminalRecord};
 use fieldkit_core::id::OpId;
 use fieldkit_core::op::Account;
 use fieldkit_core::payment::{Payment, PaymentState};
@@ -62,6 +62,11 @@ impl Book<'_> {
                 None => {}
             }
         }
+        for payment in payments.iter().filter(|payment| is_named(payment)) {
+            // The crew gave the money back by hand, or the ledger names another amount: the charge may stand, or not.
+            let amount = payment.standing().record.map_or(payment.amount, |record| record.amount);
+            self.take(|entry| entry.amount.minor == amount);
+        }
         for payment in payments {
             let standing = payment.standing();
             let told = standing.record.is_some() && self.terminal.tells_numbers();
@@ -108,6 +113,13 @@ impl Book<'_> {
         let place = self.terminal.entries.iter().position(undone);
         place.is_some_and(|place| self.is_excused(place))
     }
+}
+
+/// Whether the ledger names a charge of this payment that need not stand.
+fn is_named(payment: &Payment) -> bool {
+    let by_hand = |closing: &Closing| closing.evidence == "paid back by hand";
+    let standing = payment.standing();
+    standing.state == PaymentState::Mismatched || standing.closed.is_some_and(by_hand)
 }
 
 /// Whether a record tells of an entry.
