@@ -4,6 +4,7 @@
 //! (a sync, a byte) waits armed for it.
 //! Absent on purpose: which kinds a seed has (`swarm`).
 
+use crate::genesis::NOON_MS;
 use crate::log::PutBack;
 use crate::swarm::Fault;
 use crate::world::{Event, World};
@@ -154,7 +155,7 @@ impl World {
         }
         let now_ms = self.now_ms;
         self.log.line(now_ms, || format!("kit {kit} is put back; {} ops have no copy left", destroyed.len()));
-        self.log.put_back.push(PutBack { kit, destroyed, entries: (from, entries), both });
+        self.log.put_back.push(PutBack { kit, destroyed, entries: from, at_s: (NOON_MS + now_ms) / 1_000, both });
         let down_ms = self.mishap.below(20_000);
         self.end_process(kit, down_ms);
     }

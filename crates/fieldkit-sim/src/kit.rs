@@ -113,6 +113,8 @@ pub struct Kit {
     pub asked: BTreeMap<Ticket, (usize, Key)>,
     /// Lookups that are not answered yet.
     pub loading: usize,
+    /// When it was told of the time last, and how often in a row without time passing.
+    pub spins: (u64, u32),
 }
 
 impl Kit {
@@ -147,6 +149,7 @@ impl Kit {
             tickets: 0,
             asked: BTreeMap::new(),
             loading: 0,
+            spins: (0, 0),
         };
         kit.start(None);
         kit

@@ -39,8 +39,10 @@ pub struct PutBack {
     pub kit: usize,
     /// Ops of which no copy was left.
     pub destroyed: Vec<Arc<SealedOp>>,
-    /// Entries of the terminal's journal that were made since the image was taken.
-    pub entries: (usize, usize),
+    /// Entries of the terminal's journal when the image was taken.
+    pub entries: usize,
+    /// When it was put back, in seconds since 1970.
+    pub at_s: u64,
     /// Whether the box went back, too.
     pub both: bool,
 }

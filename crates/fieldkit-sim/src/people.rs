@@ -368,8 +368,7 @@ impl World {
                 let from = self.kits[kit].intended.get(&id).copied().unwrap_or(0);
                 let standing = self.terminals[kit].standing();
                 let charge = standing.range(from..).find(|(_, entry)| {
-                    entry.event != TerminalEvent::Foreign
-                        && Some((entry.amount.minor, entry.amount.currency)) == record
+                    entry.event != TerminalEvent::Foreign && Some((entry.amount.minor, entry.amount.currency)) == record
                 });
                 let place = charge.map(|(place, _)| *place);
                 self.terminals[kit].undone.extend(place);

@@ -27,6 +27,8 @@ const REOPEN_MS: u64 = 500;
 const START_MS: u64 = 800;
 /// How long the store waits for a box.
 const BOX_WAIT_MS: u64 = 250;
+/// Ticks in a row without a millisecond between them that are too many.
+const SPINS_MAX: u32 = 500;
 /// In a thousand turns: those that sign the ends of streams without being due.
 const SIGN_PER_MILLE: u64 = 15;
 /// `PaymentIntended`; a test holds it to `Body::KINDS`.
@@ -253,6 +255,9 @@ impl World {
             Event::Start { kit, .. } => self.start(kit),
             Event::KitTick { kit, .. } => {
                 self.kits[kit].tick_ms = None;
+                if self.spins(kit) {
+                    return;
+                }
                 if let Some(device) = self.kits[kit].device {
                     self.feed(kit, Input::Device(device, self.now_ms, DeviceInput::Tick));
                 }
@@ -280,6 +285,18 @@ impl World {
             Event::Page { till, .. } => self.tell_head(till),
             Event::Fault => self.go_wrong(),
         }
+    }
+
+    /// Whether a kit wants to be told of the time again and again although it does not pass: its loop would never end.
+    fn spins(&mut self, kit: usize) -> bool {
+        let (last_ms, spins) = self.kits[kit].spins;
+        let spins = if self.now_ms <= last_ms + 5 { spins + 1 } else { 0 };
+        self.kits[kit].spins = (self.now_ms, spins);
+        if spins == SPINS_MAX {
+            self.log
+                .wrong("INV-05", format!("kit {kit} asks for the same moment again and again: its loop never ends"));
+        }
+        spins >= SPINS_MAX
     }
 
     // --- the kit's shell ---

@@ -14,14 +14,23 @@ use fieldkit_core::payment::{Payment, PaymentState};
 use fieldkit_drivers::terminal_peer::{Entry, Event};
 use std::collections::BTreeMap;
 
+/// How long a terminal may be at something when its kit goes back.
+const UNDER_WAY_S: u64 = 120;
+
 pub(super) fn check(world: &World, union: &Union, findings: &mut Findings) {
     for kit in &world.kits {
         let Some(device) = kit.device else { continue };
         let orders = union.ledger.orders.values();
         let payments = orders.flat_map(|order| &order.payments).filter(|payment| payment.device == Some(device));
         let windows = world.log.put_back.iter().filter(|put_back| put_back.kit == kit.number);
-        let windows: Vec<(usize, usize)> =
-            windows.filter(|put_back| !put_back.destroyed.is_empty()).map(|put_back| put_back.entries).collect();
+        let gone = windows.filter(|put_back| !put_back.destroyed.is_empty());
+        // What the terminal was at when the kit went back comes after it.
+        let end = |at_s: u64| {
+            let later = |entry: &Entry| entry.at_s > at_s + UNDER_WAY_S;
+            let entries = &world.terminals[kit.number].entries;
+            entries.iter().position(later).unwrap_or(entries.len())
+        };
+        let windows: Vec<(usize, usize)> = gone.map(|put_back| (put_back.entries, end(put_back.at_s))).collect();
         let mut book = Book { terminal: &world.terminals[kit.number], left: BTreeMap::new(), excused: windows };
         book.left = book.terminal.standing().into_iter().filter(|(_, entry)| entry.event != Event::Foreign).collect();
         book.settle(kit.number, &payments.collect::<Vec<_>>(), findings);
