@@ -115,6 +115,8 @@ pub struct Kit {
     pub loading: usize,
     /// When it was told of the time last, and how often in a row without time passing.
     pub spins: (u64, u32),
+    /// Ops when it last reported something of its own, and how often it did since.
+    pub reports: (usize, u32),
 }
 
 impl Kit {
@@ -150,6 +152,7 @@ impl Kit {
             asked: BTreeMap::new(),
             loading: 0,
             spins: (0, 0),
+            reports: (0, 0),
         };
         kit.start(None);
         kit

@@ -299,6 +299,18 @@ impl World {
         spins >= SPINS_MAX
     }
 
+    /// Whether a kit reports again and again without anything being written.
+    fn repeats_itself(&mut self, kit: usize) -> bool {
+        let (ops, reports) = self.kits[kit].reports;
+        let now = self.kits[kit].journal.ops.len();
+        let reports = if now == ops { reports + 1 } else { 0 };
+        self.kits[kit].reports = (now, reports);
+        if reports == SPINS_MAX {
+            self.log.wrong("INV-05", format!("kit {kit} reports the same again and again: its loop never ends"));
+        }
+        reports >= SPINS_MAX
+    }
+
     // --- the kit's shell ---
 
     fn ask(&mut self, kit: usize, till: usize, key: CommandKey, command: Command, again: Again) {
@@ -392,7 +404,11 @@ impl World {
                 Output::Reply(ticket, answer) => self.reply(kit, ticket, *answer),
                 Output::Payments(_) => {}
                 Output::Project(projection) => self.project(kit, *projection),
-                Output::Decide(ticket, command, key) => self.hand(kit, ticket, *command, Actor::Device(Zero), key),
+                Output::Decide(ticket, command, key) => {
+                    if !self.repeats_itself(kit) {
+                        self.hand(kit, ticket, *command, Actor::Device(Zero), key);
+                    }
+                }
                 Output::Device(_, DeviceOutput::Send(bytes)) => self.carry(kit, Way::ToTerminal, bytes),
                 Output::Device(_, DeviceOutput::CloseLink) => self.break_line(kit, REOPEN_MS),
                 Output::Device(_, DeviceOutput::Show(shown)) => self.kits[kit].link = shown.link,

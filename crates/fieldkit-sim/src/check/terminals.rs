@@ -108,7 +108,9 @@ impl Book<'_> {
     }
 
     fn take(&mut self, fits: impl Fn(&Entry) -> bool) -> Option<usize> {
-        let place = self.left.iter().find(|(_, entry)| fits(entry)).map(|(place, _)| *place)?;
+        // What nobody needs to know of is named last.
+        let fitting = self.left.iter().filter(|(_, entry)| fits(entry)).map(|(place, _)| *place);
+        let place = fitting.min_by_key(|place| (self.is_excused(*place), *place))?;
         self.left.remove(&place).map(|_| place)
     }
 
