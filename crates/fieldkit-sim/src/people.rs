@@ -359,6 +359,9 @@ impl World {
         match payment.state() {
             state if state.is_unknown() && waited_ms > DOUBT_MS => {
                 let charged = if self.stands(kit, payment) { Charged::Yes } else { Charged::No };
+                if charged == Charged::No {
+                    self.undo_others(kit, payment);
+                }
                 let evidence = "the terminal's journal".to_owned();
                 Some(Command::ClosePayment { order, payment: id, charged, evidence })
             }
@@ -392,6 +395,19 @@ impl World {
             entry.event != TerminalEvent::Foreign
                 && (entry.amount.minor, entry.amount.currency) == (payment.amount, payment.currency)
         })
+    }
+
+    /// A charge of another amount that the terminal's journal shows in this payment's time is undone there by hand.
+    fn undo_others(&mut self, kit: usize, payment: &Payment) {
+        let Some(from) = self.kits[kit].intended.get(&payment.payment_id).copied() else { return };
+        let newest = self.kits[kit].intended.values().all(|other| *other <= from);
+        let standing = self.terminals[kit].standing();
+        let others = standing.range(from..).filter(|(_, entry)| entry.event != TerminalEvent::Foreign);
+        let others: Vec<usize> = others.map(|(place, _)| *place).collect();
+        // While it is open the terminal serves nobody else; of an older one nobody could say so.
+        if newest {
+            self.terminals[kit].undone.extend(others);
+        }
     }
 
     /// At the end of the day: what is open is finished, the drawer is counted.

@@ -28,7 +28,7 @@ const START_MS: u64 = 800;
 /// How long the store waits for a box.
 const BOX_WAIT_MS: u64 = 250;
 /// Ticks in a row without a millisecond between them that are too many.
-const SPINS_MAX: u32 = 500;
+const SPINS_MAX: u32 = 8_000;
 /// In a thousand turns: those that sign the ends of streams without being due.
 const SIGN_PER_MILLE: u64 = 15;
 /// `PaymentIntended`; a test holds it to `Body::KINDS`.
@@ -405,6 +405,8 @@ impl World {
                 Output::Payments(_) => {}
                 Output::Project(projection) => self.project(kit, *projection),
                 Output::Decide(ticket, command, key) => {
+                    let now_ms = self.now_ms;
+                    self.log.line(now_ms, || format!("kit {kit} reports {command:.180?}"));
                     if !self.repeats_itself(kit) {
                         self.hand(kit, ticket, *command, Actor::Device(Zero), key);
                     }

@@ -11,6 +11,13 @@ const SEEDS: u64 = 300;
 
 /// Each mistake and the invariants by which it may be found first.
 const FOUND_BY: &[(&str, &[&str])] = &[
+    ("skip_sync", &["INV-01"]),
+    ("ignore_box", &["INV-24", "INV-28"]),
+    ("answer_before_sync", &["INV-01"]),
+    ("retry_charge", &["INV-02", "INV-03"]),
+    ("forget_keys", &["INV-01"]),
+    ("stale_row", &["INV-09", "INV-25"]),
+    ("stale_batch", &["INV-11", "INV-13", "INV-23"]),
 ];
 
 #[test]

@@ -30,7 +30,11 @@ fn read(line: &str) -> Kept {
     let left_out = words.get(4).into_iter().flat_map(|words| words.split(','));
     let kinds = left_out.fold(Kinds::ALL, |kinds, word| kinds.without(fault(word)));
     assert!(matches!(words[0], "open" | "held"), "{line}");
-    Kept { open: words[0] == "open", invariant: words[1].to_owned(), plan: Plan { kinds, ..Plan::new(number(2), number(3)) } }
+    Kept {
+        open: words[0] == "open",
+        invariant: words[1].to_owned(),
+        plan: Plan { kinds, ..Plan::new(number(2), number(3)) },
+    }
 }
 
 #[test]
