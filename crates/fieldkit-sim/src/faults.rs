@@ -105,7 +105,7 @@ impl World {
         match self.mishap.below(16) {
             0 | 1 => PeerFault::Decline(0x6c),
             2 => PeerFault::Abort,
-            3 => PeerFault::Late(self.mishap.within(1, 90_000)),
+            3 => PeerFault::Late(self.mishap.within(1, 20_000)),
             4 => PeerFault::WrongAmount(minor),
             5 => PeerFault::Partial(minor),
             6 => PeerFault::Offline,

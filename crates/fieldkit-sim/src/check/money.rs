@@ -155,7 +155,8 @@ fn taken(order: &Order, sku: &str) -> i64 {
 /// Each count expected what plain counting says was in the drawer.
 fn drawers(union: &Union, findings: &mut Findings) {
     let mut cash: BTreeMap<StreamId, Option<i64>> = BTreeMap::new();
-    let mut given: BTreeMap<OpId, i64> = BTreeMap::new();
+    let given: BTreeMap<OpId, i64> =
+        union.ops.iter().filter_map(|(id, (_, body))| Some((*id, cash_given(union, body)?))).collect();
     for (id, (_, body)) in &union.ops {
         let drawer = cash.entry(id.stream).or_default();
         let mut moves = |amount: i64| {
@@ -175,13 +176,7 @@ fn drawers(union: &Union, findings: &mut Findings) {
                 let tendered = |tender: &Tender| if let Tender::Cash(cash) = tender { cash.tendered } else { 0 };
                 moves(body.tenders.iter().map(tendered).sum::<i64>() - body.change);
             }
-            Some(Body::OrderRefunded(body)) => {
-                let paid = union.ledger.orders.get(&body.order).and_then(|order| order.paid());
-                // A void goes back by the means that the order was paid with.
-                let by_card = if body.kind == RefundKind::Void { paid.map_or(0, cards_of) } else { 0 };
-                given.insert(*id, body.amount - by_card);
-                moves(-(body.amount - by_card));
-            }
+            Some(Body::OrderRefunded(_)) => moves(-given.get(id).copied().unwrap_or(0)),
             Some(Body::RefundUndone(body)) => moves(given.get(&body.refund).copied().unwrap_or(0)),
             Some(Body::DrawerCounted(body)) => {
                 if *drawer != Some(body.expected) {
@@ -195,4 +190,12 @@ fn drawers(union: &Union, findings: &mut Findings) {
             _ => {}
         }
     }
+}
+
+/// Cash that a refund or void gives back: a void goes back by the means that the order was paid with.
+fn cash_given(union: &Union, body: &Option<Body>) -> Option<i64> {
+    let Some(Body::OrderRefunded(body)) = body else { return None };
+    let paid = union.ledger.orders.get(&body.order).and_then(|order| order.paid());
+    let by_card = if body.kind == RefundKind::Void { paid.map_or(0, cards_of) } else { 0 };
+    Some(body.amount - by_card)
 }
