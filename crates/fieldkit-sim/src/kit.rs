@@ -241,9 +241,9 @@ impl Kit {
     /// A copy of the disk as it is now.
     pub fn copy_disk(&mut self, entries: usize) {
         let (mut journal, mut black_box) = (self.journal.clone(), self.black_box.clone());
-        // What the copy holds is on it whole.
-        journal.sync_all();
-        black_box.sync_all();
+        // What was on its way is not on the copy: were it there and lost elsewhere, two histories would be sound.
+        journal.lose_all();
+        black_box.lose_all();
         let (state, nth, follows) = (self.state.clone(), self.nth, self.follows);
         self.image = Some(Image { journal, black_box, state, nth, follows, entries });
     }

@@ -235,17 +235,7 @@ impl World {
                 Some(fault) => self.die_of(kit, fault),
                 None => self.kits[kit].journal.sync(end),
             },
-            Event::BoxSynced { kit, end, fails, .. } => {
-                if fails {
-                    self.kits[kit].box_behind = true;
-                    self.log.reached("box_behind");
-                    for turn in &mut self.kits[kit].on_disk {
-                        turn.box_end = None;
-                    }
-                } else if !self.kits[kit].box_behind {
-                    self.kits[kit].black_box.sync(end);
-                }
-            }
+            Event::BoxSynced { kit, end, fails, .. } => self.box_synced(kit, end, fails),
             Event::Durable { kit, .. } => self.durable(kit),
             Event::RowsWritten { kit, .. } => {
                 if let Some(turn) = self.kits[kit].write_rows() {
@@ -469,6 +459,19 @@ impl World {
             self.after(at - now_ms, Event::BoxSynced { kit, life, end, fails: box_fails });
         }
         self.after(durable_at - now_ms, Event::Durable { kit, life });
+    }
+
+    fn box_synced(&mut self, kit: usize, end: usize, fails: bool) {
+        let this = &mut self.kits[kit];
+        if fails {
+            this.box_behind = true;
+            for turn in &mut this.on_disk {
+                turn.box_end = None;
+            }
+            self.log.reached("box_behind");
+        } else if !this.box_behind {
+            this.black_box.sync(end);
+        }
     }
 
     fn durable(&mut self, kit: usize) {
