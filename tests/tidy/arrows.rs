@@ -13,6 +13,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("fieldkit-sqlite", &["fieldkit-core"]),
     ("fieldkit-http", &["fieldkit-core"]),
     ("fieldkit-ports", &[]),
+    ("fieldkit-sim", &["fieldkit-core", "fieldkit-drivers", "fieldkit-engine"]),
     (
         "fieldkit",
         &["fieldkit-core", "fieldkit-drivers", "fieldkit-engine", "fieldkit-sqlite", "fieldkit-http", "fieldkit-ports"],

@@ -6,6 +6,7 @@
 //! never reported here: the process ends, because memory is ahead of the disk.
 
 use crate::payment_desk::{PaymentDesk, Shown, Wish};
+use crate::planted::{Mistake, Planted};
 use crate::turn::{Answer, Known, Outcome, Projection, Reading, Turn, moved_by, read_answer};
 use ed25519_dalek::{Signer, SigningKey};
 use fieldkit_core::author::{Author, Context, Draft};
@@ -184,6 +185,7 @@ pub struct Engine {
     /// Commands of desks under way.
     reports: BTreeMap<Ticket, OpId>,
     reported: u64,
+    planted: Planted,
 }
 
 impl Engine {
@@ -211,7 +213,14 @@ impl Engine {
             desks: BTreeMap::new(),
             reports: BTreeMap::new(),
             reported: 0,
+            planted: Planted::default(),
         }
+    }
+
+    /// Plants a mistake, to see whether a checker finds it.
+    #[cfg(feature = "planted")]
+    pub fn plant(&mut self, mistake: Mistake) {
+        self.planted = Planted::of(mistake);
     }
 
     /// Takes note of the signed ends that the journal has, so that own streams which grew since are signed.
@@ -362,7 +371,7 @@ impl Engine {
 
     /// Works an accepted terminal from now on.
     pub fn add_terminal(&mut self, device: OpId, driver: Box<dyn Driver + Send>) {
-        self.desks.insert(device, PaymentDesk::new(device, driver));
+        self.desks.insert(device, PaymentDesk::new(device, driver, self.planted.clone()));
     }
 
     fn device(&mut self, device: OpId, now_ms: u64, input: DeviceInput) {
@@ -458,7 +467,7 @@ impl Engine {
             quality: asked.quality,
             key: Some(asked.key.clone()),
         };
-        let decided = decide::decide(&self.ledger, &asked.command, &place, &context);
+        let decided = decide::decide(self.planted.or_before(&self.ledger), &asked.command, &place, &context);
         let (drafts, refusal) = match decided {
             Ok(drafts) => (drafts, None),
             Err(refusal) => (vec![decide::record_refusal(&self.ledger, &refusal, &place)], Some(refusal)),
@@ -493,7 +502,9 @@ impl Engine {
 
     /// Notes the rows that an op changes and the key that it answers.
     fn note(&mut self, op: &SealedOp) {
-        if let Some(key) = &op.op.key {
+        if let Some(key) = &op.op.key
+            && !self.planted.is(Mistake::ForgetKeys)
+        {
             let known = Known { fingerprint: key.fingerprint, op: op.id() };
             let recent = Recent { known, reading: read_answer(op), turn: self.turns + 1 };
             self.recent_keys.insert(key.key.clone(), recent);
@@ -527,6 +538,10 @@ impl Engine {
 
     fn end_of_batch(&mut self) {
         let mut replies = std::mem::take(&mut self.replies);
+        if self.planted.is(Mistake::AnswerBeforeSync) {
+            self.release(Release { replies: std::mem::take(&mut replies), ..Release::default() });
+        }
+        self.planted.end_of_batch(&self.ledger);
         self.note_growth();
         let signing = self.unsigned_turns >= SIGN_TURNS && !self.unsigned.is_empty();
         if self.turn.ops.is_empty() && !signing {
@@ -610,6 +625,7 @@ impl Engine {
         let looked_up = self.waiting.values().map(|waiting| waiting.projected).min();
         let held = looked_up.map_or(self.projected, |oldest| oldest.min(self.projected));
         self.recent_keys.retain(|_, recent| recent.turn > held);
+        let held = if self.planted.is(Mistake::StaleRow) { u64::MAX } else { held };
         let done: Vec<OpId> = self.order_turns.iter().filter(|(_, used)| **used <= held).map(|(id, _)| *id).collect();
         for id in done {
             self.order_turns.remove(&id);

@@ -6,8 +6,11 @@
 
 mod engine;
 mod payment_desk;
+mod planted;
 mod turn;
 
 pub use engine::{Asked, DeviceInput, DeviceOutput, Engine, Input, Load, Output, SIGN_TURNS, Ticket};
 pub use payment_desk::{Link, Shown};
+#[cfg(feature = "planted")]
+pub use planted::Mistake;
 pub use turn::{Answer, Known, Outcome, Projection, Turn};

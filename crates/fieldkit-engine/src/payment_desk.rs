@@ -6,6 +6,7 @@
 //! what is open, and one that belongs to no order is recorded. One thing is done at a time.
 //! Absent on purpose: rules (`decide`), bytes (`fieldkit-drivers`), and waiting: time comes with each input.
 
+use crate::planted::{Mistake, Planted};
 use fieldkit_core::body::{Baseline, CancelledBy, PaymentStep, RecordKind, TerminalAnswer, TerminalRecord};
 use fieldkit_core::codec::Canonical;
 use fieldkit_core::decide::Command;
@@ -107,10 +108,11 @@ pub(crate) struct PaymentDesk {
     waits: Option<(OpId, u64)>,
     now_ms: u64,
     wishes: VecDeque<Wish>,
+    planted: Planted,
 }
 
 impl PaymentDesk {
-    pub fn new(device: OpId, driver: Box<dyn Driver + Send>) -> Self {
+    pub fn new(device: OpId, driver: Box<dyn Driver + Send>, planted: Planted) -> Self {
         PaymentDesk {
             device,
             driver,
@@ -127,6 +129,7 @@ impl PaymentDesk {
             waits: None,
             now_ms: 0,
             wishes: VecDeque::new(),
+            planted,
         }
     }
 
@@ -226,6 +229,11 @@ impl PaymentDesk {
             }
             (Link::Down, _, _) => {}
             (Link::Up, _, _) => self.request_and_go_on(Request::Attach, ledger),
+            (Link::Ready, None, Some(payment))
+                if self.planted.is(Mistake::RetryCharge) && payment.state() == PaymentState::Unknown =>
+            {
+                self.request_and_go_on(Request::Authorise { amount: asked(payment) }, ledger);
+            }
             (Link::Ready, None, _) => self.request_and_go_on(Request::LastTransaction, ledger),
             (Link::Ready, Some(baseline), Some(payment)) => {
                 if let Some((step, request)) = next_step(payment, baseline) {

@@ -1,0 +1,339 @@
+//! A kit: the shipped engine over a simulated disk, and how it starts again.
+//!
+//! Promises: a start does what the storage's start does — journal and box adopt each other's tails, the state is used
+//! where it belongs to this journal, else everything is folded anew; what is in memory dies with the process.
+//! Absent on purpose: time, lines and people (`world`).
+
+use crate::disk::{Device, SignedHead, State};
+use crate::genesis::{self, Genesis};
+use crate::planted::Planted;
+use crate::random::Random;
+use ed25519_dalek::SigningKey;
+use fieldkit_core::id::{Hash, OpId, ReplicaKey};
+use fieldkit_core::ledger::Ledger;
+use fieldkit_core::op::{Key, SealedOp};
+use fieldkit_core::order::Order;
+use fieldkit_core::snapshot;
+use fieldkit_engine::{Engine, Input, Link, Load, Projection, Ticket, Turn};
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+/// Ops folded between two writes of the state at a start.
+const FOLD_OPS: usize = 256;
+
+/// A disk as it was at some time.
+#[derive(Clone)]
+pub struct Image {
+    journal: Device,
+    black_box: Device,
+    state: State,
+    nth: u8,
+    follows: Option<ReplicaKey>,
+    /// Entries of the terminal's journal then.
+    pub entries: usize,
+}
+
+/// A turn on its way to the disk.
+#[derive(Clone, Copy, Debug)]
+pub struct OnItsWay {
+    /// Where it ends in the journal.
+    pub end: usize,
+    /// Where it ends in the box, if the box takes it.
+    pub box_end: Option<usize>,
+}
+
+/// Rows on their way to the state, with a snapshot of the ledger perhaps.
+pub struct Rows {
+    /// The rows.
+    pub projection: Projection,
+    /// Ops of the journal, the hash of the last, and the ledger's bytes.
+    pub snapshot: Option<(usize, Hash, Vec<u8>)>,
+}
+
+/// What a start found and did.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Started {
+    /// Ops that the journal took over from the box.
+    pub adopted: usize,
+    /// Ops that the box got from the journal.
+    pub refilled: usize,
+    /// Whether a snapshot was used.
+    pub from_snapshot: bool,
+    /// An op that journal and box have differently.
+    pub contradiction: Option<OpId>,
+}
+
+/// A kit.
+pub struct Kit {
+    /// Which.
+    pub number: usize,
+    /// Which of its keys it has.
+    pub nth: u8,
+    follows: Option<ReplicaKey>,
+    /// The brain; none while the process is down.
+    pub engine: Option<Engine>,
+    /// Processes so far: what was meant for one that died reaches no other.
+    pub life: u32,
+    /// The journal.
+    pub journal: Device,
+    /// The black box.
+    pub black_box: Device,
+    /// Whether the box takes nothing until the next start.
+    pub box_behind: bool,
+    /// The state, and an older one that a power cut may leave.
+    pub state: State,
+    older: State,
+    /// A copy of the disk that somebody made.
+    pub image: Option<Image>,
+    /// Turns on their way to the disk.
+    pub on_disk: VecDeque<OnItsWay>,
+    /// When journal, box, store and state have done what they were given.
+    pub free_ms: [u64; 4],
+    /// Rows on their way.
+    pub rows: VecDeque<Rows>,
+    /// Where the last snapshot was taken.
+    pub snapshot_row: usize,
+    /// Its terminal.
+    pub device: Option<OpId>,
+    /// Whether commands came since the last turn was closed, and whether its end is due.
+    pub open: bool,
+    /// See `open`.
+    pub close_due: bool,
+    /// The link to the terminal, as the crew sees it.
+    pub link: Link,
+    /// When the engine is told that time has passed.
+    pub tick_ms: Option<u64>,
+    /// How far the wall clock is from the truth.
+    pub wall_offset_ms: i64,
+    /// The terminal's journal at the time when a payment was intended.
+    pub intended: BTreeMap<OpId, usize>,
+    /// Tickets so far, and who waits for which.
+    pub tickets: u64,
+    /// Commands under way: whose, and under which key.
+    pub asked: BTreeMap<Ticket, (usize, Key)>,
+    /// Lookups that are not answered yet.
+    pub loading: usize,
+    /// When it was told of the time last, and how often in a row without time passing.
+    pub spins: (u64, u32),
+    /// Ops when it last reported something of its own, and how often it did since.
+    pub reports: (usize, u32),
+}
+
+impl Kit {
+    /// A kit with what all begin with.
+    pub fn new(number: usize, genesis: &Genesis) -> Self {
+        let mut journal = Device::default();
+        journal.write(&genesis.ops, &[]);
+        journal.sync_all();
+        let mut kit = Kit {
+            number,
+            nth: 0,
+            follows: None,
+            engine: None,
+            life: 0,
+            black_box: journal.clone(),
+            journal,
+            box_behind: false,
+            state: State::default(),
+            older: State::default(),
+            image: None,
+            on_disk: VecDeque::new(),
+            free_ms: [0; 4],
+            rows: VecDeque::new(),
+            snapshot_row: 0,
+            device: None,
+            open: false,
+            close_due: false,
+            link: Link::Down,
+            tick_ms: None,
+            wall_offset_ms: 0,
+            intended: BTreeMap::new(),
+            tickets: 0,
+            asked: BTreeMap::new(),
+            loading: 0,
+            spins: (0, 0),
+            reports: (0, 0),
+        };
+        kit.start(None);
+        kit
+    }
+
+    /// The key that it has now.
+    pub fn key(&self) -> SigningKey {
+        genesis::key(self.number, self.nth)
+    }
+
+    /// An order as the kit shows it.
+    pub fn order(&self, id: &OpId) -> Option<&Arc<Order>> {
+        let at_hand = self.engine.as_ref().and_then(|engine| engine.ledger().orders.get(id));
+        at_hand.or_else(|| self.state.orders.get(id))
+    }
+
+    /// Takes a turn; returns the ops.
+    pub fn write(&mut self, turn: &Turn) -> Vec<Arc<SealedOp>> {
+        let ops: Vec<Arc<SealedOp>> = turn.ops.iter().cloned().map(Arc::new).collect();
+        let signed =
+            |(stream, head, signature): &(_, _, _)| SignedHead { stream: *stream, head: *head, signature: *signature };
+        let heads: Vec<SignedHead> = turn.heads.iter().map(signed).collect();
+        self.journal.write(&ops, &heads);
+        if !self.box_behind {
+            self.black_box.write(&ops, &heads);
+        }
+        let box_end = (!self.box_behind).then_some(self.black_box.ops.len());
+        self.on_disk.push_back(OnItsWay { end: self.journal.ops.len(), box_end });
+        ops
+    }
+
+    /// What the rows say.
+    pub fn look_up(&self, load: &Load) -> Input {
+        let answered = load.key.as_ref().and_then(|key| self.state.keys.get(key));
+        let answered = answered.map(|(known, op)| (*known, SealedOp::clone(op)));
+        let spoken_of = answered.as_ref().and_then(|(_, op)| Ledger::wants(op).or_else(|| makes_order(op)));
+        let wanted = [load.order, spoken_of].into_iter().flatten();
+        let orders = wanted.filter_map(|id| self.state.orders.get(&id)).cloned().collect();
+        Input::Loaded { ticket: load.ticket, answered, orders }
+    }
+
+    /// Writes the oldest rows that are on their way; their turn.
+    pub fn write_rows(&mut self) -> Option<u64> {
+        let Rows { projection, snapshot } = self.rows.pop_front()?;
+        if let Some((row, hash, bytes)) = snapshot {
+            self.older = self.state.clone();
+            (self.state.row, self.state.hash, self.state.snapshot) = (row, hash, bytes);
+        }
+        let turn = projection.turn;
+        self.apply_rows(projection);
+        Some(turn)
+    }
+
+    fn apply_rows(&mut self, projection: Projection) {
+        for order in projection.orders {
+            self.state.orders.insert(order.order_id, order);
+        }
+        for (key, known) in projection.commands {
+            if let Some(op) = self.journal.ops.iter().rev().find(|op| op.id() == known.op) {
+                self.state.keys.insert(key, (known, op.clone()));
+            }
+        }
+    }
+
+    /// The process is gone.
+    pub fn stop(&mut self) {
+        self.life += 1;
+        self.engine = None;
+        self.on_disk.clear();
+        self.rows.clear();
+        self.asked.clear();
+        (self.open, self.close_due, self.tick_ms, self.link, self.loading) = (false, false, None, Link::Down, 0);
+        self.free_ms = [0; 4];
+    }
+
+    /// Power is gone: what was not synced may be lost; the state may be an older one.
+    pub fn lose_power(&mut self, random: &mut Random) -> usize {
+        if random.chance(300) {
+            self.state = self.older.clone();
+        }
+        let lost = self.journal.lose(random);
+        self.black_box.lose(random);
+        lost
+    }
+
+    /// A copy of the disk as it is now.
+    pub fn copy_disk(&mut self, entries: usize) {
+        let (mut journal, mut black_box) = (self.journal.clone(), self.black_box.clone());
+        // What was on its way is not on the copy: were it there and lost elsewhere, two histories would be sound.
+        journal.lose_all();
+        black_box.lose_all();
+        let (state, nth, follows) = (self.state.clone(), self.nth, self.follows);
+        self.image = Some(Image { journal, black_box, state, nth, follows, entries });
+    }
+
+    /// The disk is as it was when the copy was made; the box as well, where it lies on it. What no copy is left of comes
+    /// back.
+    pub fn put_back(&mut self, image: Image, both: bool) -> Vec<Arc<SealedOp>> {
+        let name = |op: &Arc<SealedOp>| (op.id(), op.clone());
+        let mut before: BTreeMap<OpId, Arc<SealedOp>> = self.journal.ops.iter().map(name).collect();
+        before.extend(self.black_box.ops.iter().map(name));
+        (self.journal, self.state, self.older) = (image.journal, image.state.clone(), image.state);
+        (self.nth, self.follows) = (image.nth, image.follows);
+        if both {
+            self.black_box = image.black_box;
+        }
+        for op in self.journal.ops.iter().chain(&self.black_box.ops) {
+            before.remove(&op.id());
+        }
+        before.into_values().collect()
+    }
+
+    /// Goes on with a key of its own from now on.
+    pub fn new_key(&mut self, highest: u8) -> SigningKey {
+        self.follows = Some(ReplicaKey(self.key().verifying_key().to_bytes()));
+        self.nth = highest;
+        self.key()
+    }
+
+    /// Starts: brings journal and box together, and folds.
+    pub fn start(&mut self, planted: Option<Planted>) -> Started {
+        let mut started = Started::default();
+        self.journal.sync_all();
+        self.black_box.sync_all();
+        if planted != Some(Planted::IgnoreBox) {
+            match self.journal.adopt(&self.black_box) {
+                Ok(adopted) => started.adopted = adopted,
+                Err(op) => started.contradiction = Some(op),
+            }
+            match self.black_box.adopt(&self.journal) {
+                Ok(refilled) => started.refilled = refilled,
+                Err(op) => started.contradiction = Some(op),
+            }
+        }
+        self.box_behind = false;
+        let found = if self.state.fits(&self.journal) { snapshot::read(&self.state.snapshot).ok() } else { None };
+        started.from_snapshot = found.is_some();
+        if found.is_none() {
+            self.state = State::default();
+        }
+        self.older = self.state.clone();
+        let row = self.state.row;
+        let mut engine = Engine::new(found.unwrap_or_default(), self.key(), self.follows);
+        if let Some(planted) = planted {
+            planted.plant(&mut engine);
+        }
+        self.fold(&mut engine, row);
+        let mut heads = BTreeMap::new();
+        for (_, signed) in &self.journal.heads {
+            let known = heads.entry(signed.stream).or_insert(signed.head);
+            if known.seq < signed.head.seq {
+                *known = signed.head;
+            }
+        }
+        engine.signed(&heads);
+        self.snapshot_row = self.state.row;
+        self.engine = Some(engine);
+        started
+    }
+
+    /// Folds the journal from `row` on, and writes the state as it goes.
+    fn fold(&mut self, engine: &mut Engine, row: usize) {
+        for at in row..self.journal.ops.len() {
+            let op = self.journal.ops[at].clone();
+            let wanted = Ledger::wants(&op).filter(|id| !engine.ledger().orders.contains_key(id));
+            let order = wanted.and_then(|id| self.state.orders.get(&id)).map(|order| Order::clone(order));
+            engine.fold(&op, order);
+            if (at + 1) % FOLD_OPS == 0 || at + 1 == self.journal.ops.len() {
+                let projection = engine.take_folded();
+                let turn = projection.turn;
+                self.apply_rows(projection);
+                (self.state.row, self.state.hash) = (at + 1, op.hash);
+                self.state.snapshot = engine.ledger().state_bytes();
+                engine.handle(Input::Projected(turn));
+            }
+        }
+    }
+}
+
+/// The order that an op makes, where it makes one.
+fn makes_order(op: &SealedOp) -> Option<OpId> {
+    const MAKES_ORDER: [&str; 2] = ["OrderPlaced", "OrderOpened"];
+    MAKES_ORDER.contains(&fieldkit_core::body::Body::name(op.op.kind)).then(|| op.id())
+}

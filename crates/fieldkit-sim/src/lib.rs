@@ -1,0 +1,25 @@
+//! A world with a seed: kits with their disks, terminals and people, and everything that goes wrong with them.
+//!
+//! Promises: everything follows from the seed; a violation names its invariant, the seed and the line that plays it
+//! again. The engine is the one that ships.
+//! Absent on purpose, until they exist: exchange between kits, rights to limited goods, a hub. The queue takes their events
+//! as it takes all others.
+
+mod check;
+mod disk;
+mod faults;
+mod genesis;
+mod kit;
+mod log;
+mod people;
+mod planted;
+mod random;
+mod run;
+mod swarm;
+mod terminal;
+mod world;
+
+pub use log::{RARE, Violation};
+pub use planted::{PLANTED, Planted};
+pub use run::{Campaign, Outcome, Plan, minimised, run};
+pub use swarm::{FAULTS, Fault, Kinds, Temper};

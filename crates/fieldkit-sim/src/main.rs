@@ -1,0 +1,200 @@
+//! The command `sim`: runs seeds, plays one again, finds planted mistakes, and prints figures.
+//!
+//! Promises: the last line of standard output is JSON; exit code 1 where a promise did not hold, 2 where the question was
+//! wrong. The seeds are the numbers from `--from` on.
+//! Absent on purpose: more than one core.
+
+use fieldkit_sim::{Campaign, Fault, Kinds, PLANTED, Plan, Planted, Violation, minimised, run};
+use std::collections::BTreeMap;
+use std::process::ExitCode;
+use std::time::Instant;
+
+const HELP: &str = "Run worlds of kits, terminals and people with a seed each, and check what was promised
+
+  sim [--seeds N] [--events M] [--from SEED] [--orders K] [--twice] [--without FAULT,…] [--planted NAME]
+  sim --replay SEED [--events M] [--without FAULT,…] [--planted NAME] [--quiet]
+  sim --planted all [--seeds N]      finds each planted mistake (a build with the feature `planted`)
+";
+/// Runs that go into making a failing seed small.
+const MINIMISE_RUNS: u32 = 60;
+
+#[derive(Default)]
+struct Options {
+    seeds: Option<u64>,
+    events: Option<u64>,
+    from: Option<u64>,
+    orders: Option<u64>,
+    replay: Option<u64>,
+    kinds: Option<Kinds>,
+    planted: Option<String>,
+    twice: bool,
+    quiet: bool,
+}
+
+fn read(arguments: impl Iterator<Item = String>) -> Result<Options, String> {
+    let mut options = Options::default();
+    let mut arguments = arguments;
+    while let Some(name) = arguments.next() {
+        let mut value = || arguments.next().ok_or_else(|| format!("{name} needs a value"));
+        let number = |text: String| text.parse::<u64>().map_err(|_| format!("{text} is no number"));
+        match name.as_str() {
+            "--seeds" => options.seeds = Some(number(value()?)?),
+            "--events" => options.events = Some(number(value()?)?),
+            "--from" => options.from = Some(number(value()?)?),
+            "--orders" => options.orders = Some(number(value()?)?),
+            "--replay" => options.replay = Some(number(value()?)?),
+            "--planted" => options.planted = Some(value()?),
+            "--without" => {
+                let mut kinds = options.kinds.unwrap_or(Kinds::ALL);
+                for word in value()?.split(',') {
+                    kinds = kinds.without(Fault::from_word(word).ok_or(format!("there is no fault {word}"))?);
+                }
+                options.kinds = Some(kinds);
+            }
+            "--twice" => options.twice = true,
+            "--quiet" => options.quiet = true,
+            _ => return Err(format!("{name} is not known")),
+        }
+    }
+    Ok(options)
+}
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    if arguments.iter().any(|argument| argument == "--help" || argument == "-h") {
+        print!("{HELP}");
+        return ExitCode::SUCCESS;
+    }
+    match read(arguments.into_iter()).and_then(|options| go(&options)) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::from(1),
+        Err(error) => {
+            eprint!("error: {error}\n\n{HELP}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn go(options: &Options) -> Result<bool, String> {
+    if options.planted.is_some() && !cfg!(feature = "planted") {
+        return Err("nothing is planted in this build: build with --features planted".to_owned());
+    }
+    if options.planted.as_deref() == Some("all") {
+        return Ok(find_planted(options));
+    }
+    let planted = match options.planted.as_deref() {
+        None => None,
+        Some(word) => Some(Planted::from_word(word).ok_or(format!("there is no mistake {word}"))?),
+    };
+    let events = options.events.unwrap_or(5_000);
+    let plan = |seed| Plan {
+        kinds: options.kinds.unwrap_or(Kinds::ALL),
+        planted,
+        orders: options.orders.unwrap_or(2),
+        ..Plan::new(seed, events)
+    };
+    if let Some(seed) = options.replay {
+        return Ok(replay(&Plan { traced: !options.quiet, ..plan(seed) }));
+    }
+    let (from, seeds) = (options.from.unwrap_or(1), options.seeds.unwrap_or(50));
+    let mut campaign = Campaign::default();
+    let mut changing = Vec::new();
+    let begun = Instant::now();
+    for seed in from..from.saturating_add(seeds) {
+        let plan = plan(seed);
+        let outcome = run(&plan);
+        if options.twice && run(&plan).hash != outcome.hash {
+            changing.push(seed);
+        }
+        if let Some(violation) = outcome.violations.first() {
+            eprintln!("{}: {}\n    {}", violation.invariant, violation.what, plan.line());
+        }
+        campaign.add(&plan, outcome);
+    }
+    let took_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX).max(1);
+    // Each seed that ran twice did its events twice.
+    let ran = campaign.events * if options.twice { 2 } else { 1 };
+    tell(&campaign, events, ran * 60_000 / took_ms, &changing, options.twice);
+    small(&campaign);
+    Ok(campaign.failures.is_empty() && changing.is_empty())
+}
+
+fn list(title: &str, counts: &BTreeMap<&'static str, u64>) {
+    let words: Vec<String> = counts.iter().map(|(word, count)| format!("{word} {count}")).collect();
+    println!("{title}: {}", words.join(", "));
+}
+
+fn tell(campaign: &Campaign, events: u64, per_minute: u64, changing: &[u64], twice: bool) {
+    let seeds = campaign.seeds.max(1);
+    let tenth = |sum: u64| format!("{}.{}", sum / seeds, sum * 10 / seeds % 10);
+    println!(
+        "{} seeds of {events} events with faults and then healing, {} of them calm",
+        campaign.seeds, campaign.calm
+    );
+    println!("{per_minute} events a minute on one core, runs, checks and folding in other orders together");
+    println!("a seed has {} sales and {} faults on average", tenth(campaign.sales), tenth(campaign.faults_in_all()));
+    list("done", &campaign.mix);
+    list("faults", &campaign.faults);
+    list("rare states", &campaign.rare);
+    println!("rare states that were not reached: {:?}", campaign.missing());
+    if twice {
+        println!("each seed ran twice; seeds with two different traces: {changing:?}");
+    }
+    println!(
+        "{{\"seeds\":{},\"events\":{},\"events_per_minute\":{per_minute},\"sales\":{},\"faults\":{},\"violations\":{},\"rare_states_missing\":{:?}}}",
+        campaign.seeds,
+        campaign.events,
+        campaign.sales,
+        campaign.faults_in_all(),
+        campaign.failures.len(),
+        campaign.missing()
+    );
+}
+
+/// Makes the first failing seeds small, one for each invariant.
+fn small(campaign: &Campaign) {
+    let mut told: Vec<&'static str> = Vec::new();
+    for (plan, violations) in &campaign.failures {
+        let Some(Violation { invariant, .. }) = violations.first() else { continue };
+        if told.contains(invariant) {
+            continue;
+        }
+        told.push(invariant);
+        let smaller = minimised(plan, invariant, MINIMISE_RUNS);
+        eprintln!("{invariant}, made smaller: {}", smaller.line());
+    }
+}
+
+fn replay(plan: &Plan) -> bool {
+    let outcome = run(plan);
+    for line in &outcome.lines {
+        println!("{line}");
+    }
+    println!("{} events, {} s, trace {:016x}", outcome.events, outcome.ended_ms / 1_000, outcome.hash);
+    for violation in &outcome.violations {
+        println!("{}: {}", violation.invariant, violation.what);
+    }
+    println!("{{\"seed\":{},\"events\":{},\"violations\":{}}}", plan.seed, outcome.events, outcome.violations.len());
+    outcome.violations.is_empty()
+}
+
+fn find_planted(options: &Options) -> bool {
+    let (seeds, mut found) = (options.seeds.unwrap_or(300), 0);
+    for (planted, word) in PLANTED {
+        let plan = |seed| Plan { planted: Some(*planted), ..Plan::new(seed, options.events.unwrap_or(5_000)) };
+        let first = (1..=seeds).find_map(|seed| {
+            let violations = run(&plan(seed)).violations;
+            let named = violations.into_iter().find(|violation| violation.invariant != "PANIC");
+            named.map(|violation| (seed, violation))
+        });
+        match first {
+            Some((seed, violation)) => {
+                found += 1;
+                println!("{word}: {} at seed {seed}: {}", violation.invariant, violation.what);
+            }
+            None => println!("{word}: NOT FOUND in {seeds} seeds"),
+        }
+    }
+    println!("{{\"planted\":{},\"planted_found\":{found}}}", PLANTED.len());
+    found == PLANTED.len()
+}

@@ -1,0 +1,244 @@
+//! What a seed has: how many kits, how its disks and lines are, which faults happen to it and how often.
+//!
+//! Promises: a function of the seed and of the kinds of faults that are let in; a kind that is left out changes nothing
+//! about the others. One seed in five is calm, one in five is long-suffering: every kind, often.
+//! Absent on purpose: when a fault happens (`world`).
+
+use crate::random::Random;
+
+/// A kind of fault that is injected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Fault {
+    /// The kit's process is killed; what it wrote stays in the cache of the system.
+    Kill,
+    /// The kit loses power: what was not synced may be lost, on each device by itself.
+    PowerCut,
+    /// The terminal loses power.
+    TerminalPower,
+    /// The line between them breaks for a while.
+    CutLine,
+    /// Bytes on the line are lost.
+    LoseBytes,
+    /// The journal's sync fails: the process ends.
+    SyncFails,
+    /// The journal's disk is full: the process ends.
+    DiskFull,
+    /// A sync takes seconds.
+    SlowSync,
+    /// The black box fails until the next start.
+    BoxFails,
+    /// The kit's disk is put back to an earlier state; the black box is on another.
+    Restore,
+    /// Disk and box are put back together.
+    RestoreBoth,
+    /// The wall clock jumps.
+    Clock,
+    /// A command comes again under its key.
+    Repeat,
+    /// A key comes again with something else.
+    KeyReused,
+    /// An answer never reaches who asked.
+    LoseAnswer,
+    /// Who asked walks away.
+    Abandon,
+    /// The terminal says no, stops, is late, busy, charges something else.
+    Terminal,
+    /// Somebody charges a card at the terminal by hand.
+    ByHand,
+    /// The state on disk is lost.
+    StateLost,
+}
+
+/// All kinds with their words.
+pub const FAULTS: &[(Fault, &str)] = &[
+    (Fault::Kill, "kill"),
+    (Fault::PowerCut, "power_cut"),
+    (Fault::TerminalPower, "terminal_power"),
+    (Fault::CutLine, "cut_line"),
+    (Fault::LoseBytes, "lose_bytes"),
+    (Fault::SyncFails, "sync_fails"),
+    (Fault::DiskFull, "disk_full"),
+    (Fault::SlowSync, "slow_sync"),
+    (Fault::BoxFails, "box_fails"),
+    (Fault::Restore, "restore"),
+    (Fault::RestoreBoth, "restore_both"),
+    (Fault::Clock, "clock"),
+    (Fault::Repeat, "repeat"),
+    (Fault::KeyReused, "key_reused"),
+    (Fault::LoseAnswer, "lose_answer"),
+    (Fault::Abandon, "abandon"),
+    (Fault::Terminal, "terminal"),
+    (Fault::ByHand, "by_hand"),
+    (Fault::StateLost, "state_lost"),
+];
+
+impl Fault {
+    /// Its word.
+    pub fn word(self) -> &'static str {
+        FAULTS.iter().find(|(fault, _)| *fault == self).map_or("", |(_, word)| word)
+    }
+
+    /// Of a word.
+    pub fn from_word(word: &str) -> Option<Self> {
+        FAULTS.iter().find(|(_, known)| *known == word).map(|(fault, _)| *fault)
+    }
+
+    /// Whether somebody gives it: such a fault happens at what a till does, the others by themselves.
+    fn is_giver(self) -> bool {
+        matches!(self, Fault::Repeat | Fault::KeyReused | Fault::LoseAnswer | Fault::Abandon)
+    }
+}
+
+/// A set of kinds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Kinds(u32);
+
+impl Kinds {
+    /// Every kind.
+    pub const ALL: Kinds = Kinds(u32::MAX);
+
+    /// Whether `fault` is in it.
+    pub fn has(self, fault: Fault) -> bool {
+        self.0 & bit(fault) != 0
+    }
+
+    /// Without `fault`.
+    #[must_use]
+    pub fn without(self, fault: Fault) -> Self {
+        Kinds(self.0 & !bit(fault))
+    }
+
+    /// The words of what is left out.
+    pub fn left_out(self) -> Vec<&'static str> {
+        FAULTS.iter().filter(|(fault, _)| !self.has(*fault)).map(|(_, word)| *word).collect()
+    }
+}
+
+fn bit(fault: Fault) -> u32 {
+    FAULTS.iter().position(|(known, _)| *known == fault).map_or(0, |place| 1 << place)
+}
+
+/// How a terminal speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protocol {
+    /// ZVT over TCP.
+    ZvtTcp,
+    /// ZVT over a serial line.
+    ZvtSerial,
+    /// Telium: it cannot tell its last transaction.
+    Telium,
+}
+
+/// How bad a seed is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Temper {
+    /// No faults at all.
+    Calm,
+    /// Some kinds.
+    Mixed,
+    /// Every kind.
+    Wild,
+}
+
+/// What a seed has.
+#[derive(Clone, Debug)]
+pub struct Swarm {
+    /// How bad it is.
+    pub temper: Temper,
+    /// How many kits.
+    pub kits: usize,
+    /// Tills at each.
+    pub tills: usize,
+    /// How the terminal of each kit speaks.
+    pub protocols: Vec<Protocol>,
+    /// Whether turns are given to the disk while one is on its way.
+    pub pipelined: bool,
+    /// Whether pages tell the kit what they saw when it is back.
+    pub pages: bool,
+    /// Longest sync of a journal.
+    pub sync_ms: u64,
+    /// Longest sync of a box.
+    pub box_ms: u64,
+    /// Longest lag of the rows behind the journal.
+    pub lag_ms: u64,
+    /// Longest lookup of a row.
+    pub load_ms: u64,
+    /// Ops between two snapshots of the state.
+    pub snapshot_ops: usize,
+    /// Longest way of bytes.
+    pub line_ms: u64,
+    /// Longest pause of a person.
+    pub pause_ms: u64,
+    /// In a thousand: cards among the buyers.
+    pub cards: u64,
+    /// In a thousand: deeds that are no sale.
+    pub deeds: u64,
+    /// Faults that happen by themselves and their weights.
+    pub faults: Vec<(Fault, u64)>,
+    /// Mean time between two of them.
+    pub between_ms: u64,
+    /// In a thousand, by giver's fault.
+    giver: Vec<(Fault, u64)>,
+}
+
+impl Swarm {
+    /// Draws what `seed` has, of the kinds that are let in.
+    pub fn drawn(seed: u64, kinds: Kinds) -> Self {
+        let mut random = Random::new(seed, 1);
+        let temper = match random.below(5) {
+            0 => Temper::Calm,
+            1 => Temper::Wild,
+            _ => Temper::Mixed,
+        };
+        let kits = 1 + random.weighed(&[5, 3, 1]);
+        let mut protocols = Vec::new();
+        for _ in 0..kits {
+            protocols.push([Protocol::ZvtTcp, Protocol::ZvtSerial, Protocol::Telium][random.weighed(&[5, 3, 2])]);
+        }
+        let (mut faults, mut giver) = (Vec::new(), Vec::new());
+        for (fault, _) in FAULTS {
+            // Both draws are made for every kind, so that a kind that is left out leaves the others where they were.
+            let (on, weight) = (random.chance(450), random.within(1, 20));
+            let on = match temper {
+                Temper::Calm => false,
+                Temper::Mixed => on,
+                Temper::Wild => true,
+            };
+            if on && kinds.has(*fault) {
+                let list = if fault.is_giver() { &mut giver } else { &mut faults };
+                list.push((*fault, weight * if fault.is_giver() { 4 } else { 1 }));
+            }
+        }
+        Swarm {
+            temper,
+            kits,
+            tills: 1 + random.place(3),
+            protocols,
+            pipelined: random.chance(300),
+            pages: random.chance(700),
+            sync_ms: *random.pick(&[4, 15, 60]),
+            box_ms: *random.pick(&[4, 30, 400]),
+            lag_ms: *random.pick(&[1, 50, 3_000]),
+            load_ms: *random.pick(&[0, 0, 8]),
+            snapshot_ops: *random.pick(&[32, 128, 512]),
+            line_ms: *random.pick(&[2, 20, 300]),
+            pause_ms: *random.pick(&[500, 5_000, 20_000]),
+            cards: *random.pick(&[100, 300, 500]),
+            deeds: *random.pick(&[100, 250, 400]),
+            faults,
+            between_ms: *random.pick(&[4_000, 15_000, 60_000]),
+            giver,
+        }
+    }
+
+    /// In how many of a thousand cases a giver's fault happens.
+    pub fn giver(&self, fault: Fault) -> u64 {
+        self.giver.iter().find(|(known, _)| *known == fault).map_or(0, |(_, rate)| *rate)
+    }
+
+    /// The same without faults: what is broken heals.
+    pub fn heal(&mut self) {
+        self.faults.clear();
+        self.giver.clear();
+    }
+}
