@@ -51,6 +51,9 @@ BODIES = {
     50: "counted:i expected:i note:s", 64: "order:OpId tender:u amount:i currency:c3 device:?OpId label:s",
     65: "order:OpId payment:OpId step:PaymentStep", 66: "order:OpId amount:i currency:c3 reader:s reference:s",
     67: "device:?OpId record:TerminalRecord", 68: "found:OpId note:s",
+    80: "sku:s to:b32 ranges:[UnitRange reason:s", 81: "order:OpId to:b32 ranges:[UnitRange",
+    82: "order:OpId ranges:[UnitRange", 83: "sku:s ranges:[UnitRange reason:u",
+    84: "sku:s holder:b32 ranges:[UnitRange risk:s",
 }
 
 

@@ -120,7 +120,7 @@ fn admitted() -> ReplicaAdmitted {
 
 /// One body of each kind, with every field in use.
 fn bodies() -> Vec<Body> {
-    [of_the_organisation(), of_the_shop(), of_payments()].concat()
+    [of_the_organisation(), of_the_shop(), of_payments(), of_rights()].concat()
 }
 
 fn of_the_organisation() -> Vec<Body> {
@@ -219,6 +219,32 @@ fn of_payments() -> Vec<Body> {
         }),
         Body::ForeignPaymentFound(ForeignPaymentFound { device: None, record: record(RecordKind::Unstated) }),
         Body::ForeignPaymentSettled(ForeignPaymentSettled { found: id(204), note: text("typed by hand") }),
+    ]
+}
+
+fn of_rights() -> Vec<Body> {
+    let range = |first, generation| UnitRange { pool: PoolId::of(&id(6), "MUG-1"), first, count: 128, generation };
+    let ranges = vec![range(0, 0), range((1 << 63) - 128, 300)];
+    vec![
+        Body::RightsGranted(RightsGranted {
+            sku: text("MUG-1"),
+            to: replica(),
+            ranges: ranges.clone(),
+            reason: text("asked"),
+        }),
+        Body::RightsReturned(RightsReturned { order: id(200), to: replica(), ranges: ranges.clone() }),
+        Body::RightsUsed(RightsUsed { order: id(200), ranges: ranges.clone() }),
+        Body::RightsWrittenOff(RightsWrittenOff {
+            sku: text("MUG-1"),
+            ranges: ranges.clone(),
+            reason: StockReason::Damaged,
+        }),
+        Body::HolderDeclaredLost(HolderDeclaredLost {
+            sku: text("MUG-1"),
+            holder: replica(),
+            ranges,
+            risk: text("what kit 2 sold of these 2 before it was lost is sold twice"),
+        }),
     ]
 }
 
