@@ -279,6 +279,8 @@ impl Ledger {
         // Postings count for every kind, known or not.
         event.post(stream_id, &op.op.postings);
         let Some(body) = body else { return };
+        self.fold_rights(op, event_id, &body);
+        let Some(event) = self.events.get_mut(&event_id) else { return };
         match body {
             Body::ItemDefined(defined) => {
                 let item = event.items.entry(defined.sku).or_default();
@@ -292,7 +294,6 @@ impl Ledger {
             }
             Body::OrderPlaced(placed) => {
                 event.orders += 1;
-                self.fold_lines(op, event_id, &placed.lines);
                 self.take_receipt(stream_id, placed.receipt);
                 self.changed.insert(op.id());
                 self.orders.insert(op.id(), Arc::new(Order::placed(op, event_id, placed)));
@@ -312,9 +313,10 @@ impl Ledger {
             Body::DrawerCounted(body) => {
                 event.drawers.entry(stream_id).or_default().count(Count { body, at_ms });
             }
-            Body::StockMoved(moved) => self.fold_stock(op, event_id, &moved),
-            Body::DrawerOpened(_) | Body::CatalogueImported(_) | Body::CommandRefused(_) => {}
-            body if self.fold_rights(op, event_id, &body) => self.fold_units_of_order(op, &body),
+            Body::RightsReturned(body) => self.fold_units_of_order(op, body.order, true, body.ranges),
+            Body::RightsUsed(body) => self.fold_units_of_order(op, body.order, false, body.ranges),
+            Body::RightsGranted(_) | Body::RightsWrittenOff(_) | Body::HolderDeclaredLost(_) => {}
+            Body::DrawerOpened(_) | Body::StockMoved(_) | Body::CatalogueImported(_) | Body::CommandRefused(_) => {}
             body => self.fold_payment(op, event_id, body),
         }
     }

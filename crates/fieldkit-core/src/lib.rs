@@ -23,6 +23,7 @@ pub mod op;
 pub mod order;
 pub mod payment;
 pub mod pool;
+pub mod proof;
 pub mod receipt;
 pub mod refusal;
 pub mod rights;

@@ -6,9 +6,9 @@
 //! and where somebody did, the sums say so. Equal neighbours are one cell, so history costs nothing once it is even.
 //! Absent on purpose: what soft pools sell (they name no units), and rules (`decide`).
 
-use crate::body::UnitRange;
+use crate::body::{Body, Line, UnitRange};
 use crate::codec::record;
-use crate::id::{PoolId, ReplicaKey};
+use crate::id::{Hash, OpId, PoolId, ReplicaKey};
 use crate::rights::{ISSUE_MAX, RangeSet};
 use std::collections::BTreeMap;
 
@@ -81,6 +81,28 @@ pub enum Deed {
     Declare(ReplicaKey),
     /// Ends them.
     WriteOff,
+}
+
+/// What an op of an event does with which rights.
+pub fn deeds(op: &Hash, event: &OpId, body: &Body) -> Vec<(Deed, Vec<UnitRange>)> {
+    let of_lines = |lines: &[Line]| -> Vec<(Deed, Vec<UnitRange>)> {
+        lines.iter().filter(|line| !line.units.is_empty()).map(|line| (Deed::Use, line.units.clone())).collect()
+    };
+    match body {
+        Body::StockMoved(body) => {
+            let came = u64::try_from(body.change).ok();
+            let came = came.and_then(|count| UnitRange::issued(PoolId::of(event, &body.sku), op, count));
+            came.map(|range| (Deed::Issue, vec![range])).into_iter().collect()
+        }
+        Body::OrderPlaced(body) => of_lines(&body.lines),
+        Body::OrderOpened(body) => of_lines(&body.lines),
+        Body::RightsGranted(body) => vec![(Deed::Grant(body.to), body.ranges.clone())],
+        Body::RightsReturned(body) => vec![(Deed::Return(body.to), body.ranges.clone())],
+        Body::RightsUsed(body) => vec![(Deed::Use, body.ranges.clone())],
+        Body::RightsWrittenOff(body) => vec![(Deed::WriteOff, body.ranges.clone())],
+        Body::HolderDeclaredLost(body) => vec![(Deed::Declare(body.holder), body.ranges.clone())],
+        _ => Vec::new(),
+    }
 }
 
 record! {

@@ -13,6 +13,7 @@ use fieldkit_core::codec::Canonical;
 use fieldkit_core::id::{Hash, OpId, PoolId, ReplicaKey, Space, StreamId, Zero};
 use fieldkit_core::money::Currency;
 use fieldkit_core::op::{Account, Actor, CommandKey, Dep, Head, Key, Op, Posting, SealedOp, Unit, Version};
+use fieldkit_core::proof::{GrantProof, Link, Proven};
 use fieldkit_core::stamp::{ClockQuality, Stamp};
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -457,4 +458,41 @@ fn a_chain_of_five_has_golden_bytes_and_signed_heads() {
         assert_eq!(Head::from_bytes(front), Ok(*head));
         assert_eq!(check.signed_head(op.op.stream, *head, Some(op.hash), &signature), Ok(()), "{name}");
     }
+}
+
+#[test]
+fn a_grant_that_proves_itself_has_golden_bytes() {
+    let space = Space::Event(id(6));
+    let stream = StreamId::of(&replica(), &space);
+    let op = |seq, body: Body| {
+        let (prev, stamp) =
+            (Hash([1; 32]), Stamp { physical_ms: 1_795_000_000_000, counter: 0, quality: ClockQuality::System });
+        let (actor, deps, postings) = (Actor::Device(Zero), vec![], vec![]);
+        let (kind, body) = (body.kind(), body.bytes());
+        SealedOp::seal(Op {
+            version: Version,
+            stream,
+            seq,
+            prev,
+            lamport: seq,
+            stamp,
+            deps,
+            actor,
+            key: None,
+            postings,
+            kind,
+            body,
+        })
+    };
+    let came = StockMoved { sku: text("MUG"), change: 10, reason: StockReason::Delivered };
+    let came = op(300, Body::StockMoved(came));
+    let whole = UnitRange::issued(PoolId::of(&id(6), "MUG"), &came.hash, 10).expect("ten units are not too many");
+    let ranges = vec![UnitRange { first: whole.first + 6, count: 4, ..whole }];
+    let to = ReplicaKey([9; 32]);
+    let grant = RightsGranted { sku: text("MUG"), to, ranges: ranges.clone(), reason: text("asked") };
+    let links = [came, op(301, Body::RightsGranted(grant))].iter().map(|op| Link::sign(op, &key())).collect();
+    let proof = GrantProof { space, links };
+    check_file("grant-proof", &proof.to_bytes());
+    let opened = GrantProof::open(&read_file("grant-proof"), |known| *known == replica());
+    assert_eq!(opened, Ok((proof, Proven { from: replica(), to, ranges })));
 }

@@ -29,7 +29,6 @@ impl Ledger {
                 if let Some(event) = self.events.get_mut(&event_id) {
                     event.orders += 1;
                 }
-                self.fold_lines(op, event_id, &body.lines);
                 self.orders.insert(op.id(), Arc::new(Order::opened(op, event_id, body)));
                 self.order_changed(op.id());
             }

@@ -6,11 +6,11 @@
 //! Absent on purpose: the sums themselves (`pool`), and which ops belong to a branch (`fork`).
 
 use super::{AnomalyKind, Ledger, number};
-use crate::body::{Body, BodyError, Line, StockMoved, UnitRange};
+use crate::body::{Body, UnitRange};
 use crate::id::{OpId, PoolId, ReplicaKey, Space, StreamId};
 use crate::op::SealedOp;
 use crate::order::UnitsMoved;
-use crate::pool::Deed;
+use crate::pool::{Deed, deeds};
 use crate::rights;
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -19,49 +19,24 @@ use std::sync::Arc;
 const LISTED_MAX: usize = 10;
 
 impl Ledger {
-    /// Goods that come to the stall are rights of the replica that says so.
-    pub(super) fn fold_stock(&mut self, op: &SealedOp, event_id: OpId, moved: &StockMoved) {
-        let pool = PoolId::of(&event_id, &moved.sku);
-        let came = u64::try_from(moved.change).ok().and_then(|count| UnitRange::issued(pool, &op.hash, count));
-        let Some(range) = came else { return };
-        if let Some(event) = self.events.get_mut(&event_id) {
-            event.pools.entry(pool).or_default().sku.clone_from(&moved.sku);
+    /// What an op does with rights that its body names.
+    pub(super) fn fold_rights(&mut self, op: &SealedOp, event_id: OpId, body: &Body) {
+        if let Body::StockMoved(moved) = body
+            && let Some(event) = self.events.get_mut(&event_id)
+        {
+            event.pools.entry(PoolId::of(&event_id, &moved.sku)).or_default().sku.clone_from(&moved.sku);
         }
-        self.fold_deed(op, event_id, &[range], Deed::Issue);
-    }
-
-    /// Units that a sale takes.
-    pub(super) fn fold_lines(&mut self, op: &SealedOp, event_id: OpId, lines: &[Line]) {
-        for line in lines.iter().filter(|line| !line.units.is_empty()) {
-            self.fold_deed(op, event_id, &line.units, Deed::Use);
+        for (deed, ranges) in deeds(&op.hash, &event_id, body) {
+            self.fold_deed(op, event_id, &ranges, deed);
         }
-    }
-
-    /// A body about rights alone; `false` where it is of another kind.
-    pub(super) fn fold_rights(&mut self, op: &SealedOp, event_id: OpId, body: &Body) -> bool {
-        match body {
-            Body::RightsGranted(body) => self.fold_deed(op, event_id, &body.ranges, Deed::Grant(body.to)),
-            Body::RightsReturned(body) => self.fold_deed(op, event_id, &body.ranges, Deed::Return(body.to)),
-            Body::RightsUsed(body) => self.fold_deed(op, event_id, &body.ranges, Deed::Use),
-            Body::RightsWrittenOff(body) => self.fold_deed(op, event_id, &body.ranges, Deed::WriteOff),
-            Body::HolderDeclaredLost(body) => self.fold_deed(op, event_id, &body.ranges, Deed::Declare(body.holder)),
-            _ => return false,
-        }
-        true
     }
 
     /// The order's side of units that it gives back or takes once more.
-    pub(super) fn fold_units_of_order(&mut self, op: &SealedOp, body: &Body) {
-        let (order_id, back, ranges) = match body {
-            Body::RightsReturned(body) => (body.order, true, &body.ranges),
-            Body::RightsUsed(body) => (body.order, false, &body.ranges),
-            _ => return,
-        };
+    pub(super) fn fold_units_of_order(&mut self, op: &SealedOp, order_id: OpId, back: bool, ranges: Vec<UnitRange>) {
         let Some(order) = self.orders.get_mut(&order_id) else {
             return self.anomaly(op, AnomalyKind::Missing, "the order is not known");
         };
-        let moved = UnitsMoved { op: op.id(), stamp: op.op.stamp, back, ranges: ranges.clone() };
-        Arc::make_mut(order).add_units(moved);
+        Arc::make_mut(order).add_units(UnitsMoved { op: op.id(), stamp: op.op.stamp, back, ranges });
         self.changed.insert(order_id);
     }
 
@@ -79,14 +54,8 @@ impl Ledger {
         let Some(event_id) = known.and_then(Space::event) else { return };
         let Some(event) = self.events.get_mut(&event_id) else { return };
         event.post(op.op.stream, &op.op.postings);
-        match body {
-            Ok(Body::StockMoved(moved)) => self.fold_stock(op, event_id, &moved),
-            Ok(Body::OrderPlaced(body)) => self.fold_lines(op, event_id, &body.lines),
-            Ok(Body::OrderOpened(body)) => self.fold_lines(op, event_id, &body.lines),
-            Ok(body) => {
-                self.fold_rights(op, event_id, &body);
-            }
-            Err(BodyError::Unknown(_) | BodyError::Malformed(_)) => {}
+        if let Ok(body) = body {
+            self.fold_rights(op, event_id, &body);
         }
     }
 

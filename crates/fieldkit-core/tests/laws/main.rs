@@ -16,6 +16,7 @@ mod merge;
 mod model;
 mod money;
 mod payments;
+mod proof;
 mod rights;
 mod terminal;
 mod world;

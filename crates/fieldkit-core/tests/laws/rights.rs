@@ -8,13 +8,14 @@ use crate::world::{Kit, Move, SKUS, Terms, Wish, World};
 use fieldkit_core::author::Draft;
 use fieldkit_core::body::*;
 use fieldkit_core::codec::Canonical;
-use fieldkit_core::decide::{Command, StockChange};
+use fieldkit_core::decide::{Command, StockChange, TenderRequest};
 use fieldkit_core::fork;
 use fieldkit_core::id::{OpId, PoolId, ReplicaKey, Space, Zero};
 use fieldkit_core::ledger::{AnomalyKind, Ledger, about};
 use fieldkit_core::op::{Actor, SealedOp};
 use fieldkit_core::order::Stage;
 use fieldkit_core::refusal::Refusal;
+use fieldkit_core::rights::count;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
@@ -119,7 +120,7 @@ pub fn release(kit: &mut Kit, number: u8, event: OpId, owner: Actor) {
 }
 
 /// Runs steps on kits whose messages are whole logs; gives back how many sales were made.
-fn run(world: &mut World, steps: &[Step]) -> usize {
+pub fn run(world: &mut World, steps: &[Step]) -> usize {
     let count = world.kits.len();
     let (event, owner) = (world.event, world.owner);
     let mut under_way: Vec<Vec<SealedOp>> = Vec::new();
@@ -261,8 +262,11 @@ proptest! {
     }
 }
 
-/// Whoever paid and did not bring it back has a unit for it.
+/// Each limited unit sold has a name, and whoever paid and did not bring it back has a unit for it.
 fn check_orders(ledger: &Ledger) {
+    for line in ledger.orders.values().flat_map(|order| &order.sale.lines).filter(|line| line.sku == PRINT) {
+        assert_eq!(count(&line.units), u64::from(line.quantity), "{line:?}");
+    }
     for order in ledger.orders.values().filter(|order| matches!(order.stage(), Stage::Paid(_))) {
         let kept: u64 = (1..)
             .zip(&order.sale.lines)
@@ -402,6 +406,30 @@ fn noticed(kit: &mut Kit) {
 }
 
 #[test]
+fn what_is_contested_rests() {
+    let mut world = World::new(3, terms());
+    give(&mut world, 0, 1, 2);
+    world.sync_all();
+    let (event, owner) = (world.event, world.owner);
+    let can_sell = |world: &World| [0, 1, 2].map(|at| sellable(&world.kits[at], event, owner));
+    let lost = Command::DeclareLost { sku: PRINT.to_owned(), holder: world.kits[1].author.replica };
+    sell(&mut world, 1, 1).expect("kit 1 holds two");
+    world.kits[0].run(&lost, Some(event), owner).expect("the owner declares it");
+    assert_eq!(can_sell(&world), [10, 1, 0], "nobody knows yet");
+    world.sync_all();
+    assert_eq!(can_sell(&world), [9, 0, 0], "the one that kit 1 sold is not sold again");
+    // Two kits take over from one.
+    let holder = world.kits[0].author.replica;
+    let lost = Command::DeclareLost { sku: PRINT.to_owned(), holder };
+    for at in [1, 2] {
+        world.kits[at].run(&lost, Some(event), owner).expect("the owner declares it");
+    }
+    assert!(can_sell(&world)[1..].iter().all(|units| *units >= 8), "each believes to be the only one");
+    world.sync_all();
+    assert_eq!(can_sell(&world), [0, 0, 0], "a person has to decide whose they are");
+}
+
+#[test]
 fn a_kit_alone_that_was_put_back_goes_on_selling() {
     let mut world = World::new(1, terms());
     sell(&mut world, 0, 3).expect("ten are here");
@@ -430,6 +458,29 @@ fn one_of_several_kits_that_was_put_back_takes_nothing_over() {
     world.kits[0] = kit;
     let refused = sell(&mut world, 0, 1).expect_err("its past life may have given them away");
     assert_eq!(refused.to_string(), r#"0 of "PRINT" can be sold here, 1 were asked for, 10 at kit 0"#);
+}
+
+#[test]
+fn goods_set_aside_are_paid_where_they_were_set_aside() {
+    let mut world = World::at_work(2, terms());
+    let (event, owner) = (world.event, world.owner);
+    let card = Wish::SellByCard { lines: vec![(PRINT_AT, 1, 0)], cash: 0 };
+    world.step(0, &Move::Do(card)).expect("one is here");
+    let of_card = |step| Move::Do(Wish::Report { payment: 0, luck: step });
+    // Sent, then declined: the order waits for other money.
+    for luck in [0, 150] {
+        world.step(0, &of_card(luck)).expect("the terminal says so");
+    }
+    world.sync_all();
+    let (order, euro) = (last_order(&world, 0), "EUR".to_owned());
+    let tenders = vec![TenderRequest::Cash { minor: 999, currency: euro }];
+    let settle = Command::SettleOrder { order, tenders };
+    let begin = Command::BeginPayment { order, amount: None, device: None };
+    for command in [&settle, &begin] {
+        let refused = world.kits[1].run(command, Some(event), owner).expect_err("kit 0 may give it up");
+        assert_eq!(refused.code(), "payment_elsewhere");
+    }
+    world.kits[0].run(&settle, Some(event), owner).expect("kit 0 has the goods");
 }
 
 #[test]
