@@ -18,7 +18,7 @@ RECORDS = {
     "Line": "sku:s name:s quantity:u unit_price:i discount:i discount_reason:s order_discount:i tax_rate:s tax_ppm:u "
             "tax:i owner:s units:[UnitRange",
     "RefundLine": "line:u quantity:u amount:i tax:i", "Pair": "a:s b:s", "Rejected": "line:u reason:s",
-    "CardTender": "payment:OpId amount:i", "TerminalAnswer": "code:u text:s", "Closing": "charged:u evidence:s",
+    "Link": "replica:b32 op:bytes signature:b64", "CardTender": "payment:OpId amount:i", "TerminalAnswer": "code:u text:s", "Closing": "charged:u evidence:s",
     "Baseline": "terminal_id:?s last_receipt:?u last_trace:?u last_date:?u last_time:?u",
     "TerminalRecord": "kind:u terminal_id:s receipt:u trace:u amount:i currency:c3 date:?u time:?u card_name:s "
                       "masked_pan:s authorisation:s result:b1 reversed_trace:?u",
@@ -51,6 +51,9 @@ BODIES = {
     50: "counted:i expected:i note:s", 64: "order:OpId tender:u amount:i currency:c3 device:?OpId label:s",
     65: "order:OpId payment:OpId step:PaymentStep", 66: "order:OpId amount:i currency:c3 reader:s reference:s",
     67: "device:?OpId record:TerminalRecord", 68: "found:OpId note:s",
+    80: "sku:s to:b32 ranges:[UnitRange reason:s", 81: "order:OpId to:b32 ranges:[UnitRange",
+    82: "order:OpId ranges:[UnitRange", 83: "sku:s ranges:[UnitRange reason:u",
+    84: "sku:s holder:b32 ranges:[UnitRange risk:s",
 }
 
 
@@ -134,6 +137,11 @@ def main():
             value = head.end(head.record("seq:u hash:b32 signature:b64"))
             chained = bytes.fromhex((folder / f"chain-{value['seq']}.hex").read_text().replace("\n", ""))
             assert value["hash"] == blake3.blake3(chained).hexdigest(), f"{path.name}: not the hash of its op"
+        elif path.stem == "grant-proof":
+            proof = Input(data)
+            value = proof.end(proof.record("space:Space links:[Link"))
+            for link in value["links"]:
+                link["op"] = decode(bytes.fromhex(link["op"]))
         else:
             value = decode(data)
         if path.stem.startswith("chain-"):

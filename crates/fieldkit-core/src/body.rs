@@ -5,12 +5,14 @@
 //! Absent on purpose: names and contacts of persons (a salted commitment stands here, the text is sealed apart).
 
 mod payment;
+mod rights;
 
 pub use payment::{
     Baseline, CancelledBy, Charged, Closing, DeviceAccepted, DeviceRetired, DeviceRole, ForeignPaymentFound,
     ForeignPaymentSettled, PaymentAttested, PaymentIntended, PaymentMoved, PaymentStep, PaymentTender, RecordKind,
     TerminalAnswer, TerminalRecord,
 };
+pub use rights::{HolderDeclaredLost, RightsGranted, RightsReturned, RightsUsed, RightsWrittenOff};
 
 use crate::codec::{Canonical, DecodeError, choice, record, words};
 use crate::id::{Hash, OpId, PoolId, ReplicaKey, Space, Zero};
@@ -704,4 +706,14 @@ bodies! {
     67 = ForeignPaymentFound,
     /// A charge without an order is cleared up.
     68 = ForeignPaymentSettled,
+    /// Rights go to another replica.
+    80 = RightsGranted,
+    /// Rights come back from an order.
+    81 = RightsReturned,
+    /// An order takes rights once more.
+    82 = RightsUsed,
+    /// Rights end.
+    83 = RightsWrittenOff,
+    /// Rights are taken over from a holder that is lost.
+    84 = HolderDeclaredLost,
 }

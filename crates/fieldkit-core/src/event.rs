@@ -6,10 +6,11 @@
 
 use crate::body::{DrawerCounted, Edit, EventOpened, ForeignPaymentFound, Limit, TerminalRecord};
 use crate::codec::{Canonical, DecodeError, Reader, record, words};
-use crate::id::{Hash, OpId, PoolId, StreamId};
+use crate::id::{Hash, OpId, PoolId, ReplicaKey, StreamId};
 use crate::lattice::{Register, Seen, Write};
 use crate::op::{Account, Posting, Unit};
 use crate::payment::Payment;
+use crate::pool::Pool;
 use std::collections::{BTreeMap, BTreeSet};
 
 words! {
@@ -218,6 +219,8 @@ record! {
         pub open_payments: BTreeMap<OpId, Payment>,
         /// Payments without order, by what tells them apart.
         pub foreign: BTreeMap<[u8; 16], Foreign>,
+        /// Who holds which named units, by pool.
+        pub pools: BTreeMap<PoolId, Pool>,
     }
 }
 
@@ -237,6 +240,7 @@ impl Event {
             open_orders: BTreeSet::new(),
             open_payments: BTreeMap::new(),
             foreign: BTreeMap::new(),
+            pools: BTreeMap::new(),
         }
     }
 
@@ -265,6 +269,14 @@ impl Event {
     /// Units of a pool that may still be sold; below zero where more were sold than counted.
     pub fn here(&self, pool: PoolId) -> i64 {
         self.balance(Account::STOCK, Unit::Pool(pool))
+    }
+
+    /// Units of a pool that may be sold by the replicas that are `own`: all of them less what others hold.
+    pub fn here_at(&self, pool: PoolId, own: impl Fn(&ReplicaKey) -> bool) -> i64 {
+        let Some(rights) = self.pools.get(&pool) else { return self.here(pool) };
+        let elsewhere = rights.holders().into_iter().filter(|(replica, _)| !own(replica));
+        let elsewhere = elsewhere.fold(rights.frozen(), |sum, (_, held)| sum.saturating_add(held));
+        self.here(pool).saturating_sub(elsewhere)
     }
 
     /// Units of a pool that buyers hold.

@@ -6,6 +6,9 @@
 //! Absent on purpose: rules about what may be done (`decide`), and storage.
 
 mod payments;
+mod rights;
+
+pub use rights::about;
 
 use crate::body::{Body, BodyError, OrganisationFounded, RefundUndone, ReplicaAdmitted, Role};
 use crate::codec::{Canonical, record, words};
@@ -51,6 +54,12 @@ words! {
         12 = PaidTwice "paid_twice",
         /// An order was paid and given up.
         13 = PaidCancelled "paid_cancelled",
+        /// Two ops of one replica stand at one position.
+        14 = Fork "fork",
+        /// Units were sold more than once.
+        15 = Oversold "oversold",
+        /// Replicas contradict each other about who holds units.
+        16 = Contested "contested",
     }
 }
 
@@ -67,7 +76,7 @@ record! {
 }
 
 /// A stream and what its author had seen.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct Stream {
     /// The key that may write it; `None` where its first op was not an opening.
     pub replica: Option<ReplicaKey>,
@@ -106,6 +115,8 @@ pub struct Ledger {
     pub events: BTreeMap<OpId, Event>,
     /// Contradictions by op.
     pub anomalies: BTreeMap<(OpId, u16), Anomaly>,
+    /// Streams with two branches, and where they part.
+    pub forks: BTreeMap<StreamId, u64>,
     /// Orders at hand: new, touched, or loaded. Not part of the state's bytes.
     pub orders: BTreeMap<OpId, Arc<Order>>,
     /// Orders changed since they were last taken by `take_changed`.
@@ -128,6 +139,8 @@ impl Ledger {
             Body::PaymentIntended(body) => Some(body.order),
             Body::PaymentMoved(body) => Some(body.order),
             Body::PaymentAttested(body) => Some(body.order),
+            Body::RightsReturned(body) => Some(body.order),
+            Body::RightsUsed(body) => Some(body.order),
             _ => None,
         }
     }
@@ -153,13 +166,7 @@ impl Ledger {
         }
         self.lamport = self.lamport.max(op.op.lamport);
         self.floor_ms = self.floor_ms.max(op.op.stamp.physical_ms);
-        let stream = self.streams.entry(op.op.stream).or_insert_with(|| Stream {
-            replica: None,
-            space: None,
-            head: Head::default(),
-            seen: Seen::default(),
-            receipts: 0,
-        });
+        let stream = self.streams.entry(op.op.stream).or_default();
         stream.head = Head { seq: op.op.seq, hash: op.hash };
         lattice::see(&mut stream.seen, op.id());
         for dep in &op.op.deps {
@@ -272,6 +279,8 @@ impl Ledger {
         // Postings count for every kind, known or not.
         event.post(stream_id, &op.op.postings);
         let Some(body) = body else { return };
+        self.fold_rights(op, event_id, &body);
+        let Some(event) = self.events.get_mut(&event_id) else { return };
         match body {
             Body::ItemDefined(defined) => {
                 let item = event.items.entry(defined.sku).or_default();
@@ -304,6 +313,9 @@ impl Ledger {
             Body::DrawerCounted(body) => {
                 event.drawers.entry(stream_id).or_default().count(Count { body, at_ms });
             }
+            Body::RightsReturned(body) => self.fold_units_of_order(op, body.order, true, body.ranges),
+            Body::RightsUsed(body) => self.fold_units_of_order(op, body.order, false, body.ranges),
+            Body::RightsGranted(_) | Body::RightsWrittenOff(_) | Body::HolderDeclaredLost(_) => {}
             Body::DrawerOpened(_) | Body::StockMoved(_) | Body::CatalogueImported(_) | Body::CommandRefused(_) => {}
             body => self.fold_payment(op, event_id, body),
         }
@@ -362,6 +374,12 @@ impl Ledger {
                 self.persons.get(person).is_some_and(|held| roles.iter().any(|role| held.contains(role)))
             }
         }
+    }
+
+    /// What people call the kit of a replica; its key's short name where nobody said.
+    pub fn label(&self, replica: &ReplicaKey) -> String {
+        let known = self.replicas.get(replica).and_then(|label| label.value().cloned());
+        known.unwrap_or_else(|| replica.label())
     }
 
     /// The state's canonical bytes: everything but the orders, which are rows of their own.

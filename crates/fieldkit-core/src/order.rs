@@ -7,13 +7,14 @@
 
 use crate::body::{
     CardTender, CashTender, Fiscal, Line, OrderCancelled, OrderOpened, OrderPaid, OrderPlaced, OrderRefunded, Plan,
-    Prices, RefundKind, RefundLine, RefundUndone, Source, Tender,
+    Prices, RefundKind, RefundLine, RefundUndone, Source, Tender, UnitRange,
 };
 use crate::codec::record;
 use crate::id::{Hash, OpId, StreamId};
 use crate::money::{self, Currency, MoneyError};
 use crate::op::{Account, Actor, SealedOp};
 use crate::payment::{Move, Payment};
+use crate::rights::RangeSet;
 use crate::stamp::Stamp;
 
 /// A discount as asked for.
@@ -206,6 +207,20 @@ record! {
 }
 
 record! {
+    /// Units that came back from an order, or that it took once more.
+    pub struct UnitsMoved {
+        /// The op.
+        pub op: OpId,
+        /// When.
+        pub stamp: Stamp,
+        /// Whether they came back.
+        pub back: bool,
+        /// Which, in the generation that the order had.
+        pub ranges: Vec<UnitRange>,
+    }
+}
+
+record! {
     /// An order and everything that happened to it.
     pub struct Order {
         /// The op that placed or opened it.
@@ -228,6 +243,8 @@ record! {
         pub payments: Vec<Payment>,
         /// Refunds and voids, by op.
         pub refunds: Vec<Refund>,
+        /// Named units that came and went since, by op.
+        pub units: Vec<UnitsMoved>,
     }
 }
 
@@ -326,6 +343,7 @@ impl Order {
             cancelled: Vec::new(),
             payments: Vec::new(),
             refunds: Vec::new(),
+            units: Vec::new(),
         }
     }
 
@@ -454,6 +472,24 @@ impl Order {
         }
     }
 
+    /// Folds units in that came or went; repetition changes nothing.
+    pub fn add_units(&mut self, moved: UnitsMoved) {
+        if self.units.iter().all(|known| known.op != moved.op) {
+            self.units.push(moved);
+            self.units.sort_by_key(|known| known.op);
+        }
+    }
+
+    /// Named units that the order has, of those that ops of the streams that are `own` took for it.
+    pub fn units_out(&self, own: impl Fn(StreamId) -> bool) -> RangeSet {
+        let lines = self.sale.lines.iter().filter(|_| own(self.order_id.stream)).flat_map(|line| &line.units);
+        let taken = self.units.iter().filter(|moved| !moved.back && own(moved.op.stream));
+        let mut out = RangeSet::of(lines.chain(taken.flat_map(|moved| &moved.ranges)));
+        let back = self.units.iter().filter(|moved| moved.back).flat_map(|moved| &moved.ranges);
+        back.for_each(|range| out.remove(range));
+        out
+    }
+
     /// Folds an undo in. The first by op id counts where two kits undid the same refund.
     /// `None` where the refund is not known.
     pub fn add_undo(&mut self, undo_id: OpId, body: &RefundUndone) -> Option<Undo> {
@@ -524,6 +560,7 @@ impl Order {
             payment.moves.retain(|step| seen(step.op, step.stamp));
         }
         then.refunds.retain(|refund| seen(refund.refund_id, refund.stamp));
+        then.units.retain(|moved| seen(moved.op, moved.stamp));
         for refund in &mut then.refunds {
             // The stamp of an undo is not kept, so it hides nothing.
             refund.undone = refund.undone.filter(|(undo, _)| undo.stream != op.stream || undo.seq <= op.seq);
@@ -538,7 +575,8 @@ impl Order {
         let cancelled = self.cancelled.iter().map(|known| (known.by.op, known.by.stamp));
         let payments = self.payments.iter().map(|payment| (payment.payment_id, payment.stamp));
         let moves = self.payments.iter().flat_map(|payment| &payment.moves).map(|step| (step.op, step.stamp));
-        let mut all = refunds.chain(paid).chain(cancelled).chain(payments).chain(moves);
+        let units = self.units.iter().map(|moved| (moved.op, moved.stamp));
+        let mut all = refunds.chain(units).chain(paid).chain(cancelled).chain(payments).chain(moves);
         all.find(|(known, _)| *known == op).map(|(_, stamp)| stamp)
     }
 

@@ -137,7 +137,7 @@ pub enum Refusal {
         total: Money,
     },
     /// A hard pool has not enough units.
-    #[error("{here} of {sku:?} can be sold here, {wanted} were asked for")]
+    #[error("{here} of {sku:?} can be sold here, {wanted} were asked for{held}", held = held(elsewhere))]
     SoldOut {
         /// The SKU.
         sku: String,
@@ -145,6 +145,22 @@ pub enum Refusal {
         here: i64,
         /// Units asked for.
         wanted: i64,
+        /// Kits that hold more, and how much.
+        elsewhere: Vec<(String, i64)>,
+    },
+    /// Rights are given to replicas that were admitted, and taken over from them, and never from or to oneself.
+    #[error("{0} is no other kit of this organisation")]
+    UnknownKit(String),
+    /// The pool is not hard.
+    #[error("{0:?} is sold by every kit without asking")]
+    NotLimited(String),
+    /// There is nothing to take over.
+    #[error("{kit} holds no {sku:?} that could be taken over")]
+    NothingHeld {
+        /// The kit.
+        kit: String,
+        /// The SKU.
+        sku: String,
     },
     /// The order is not known.
     #[error("there is no order {0}")]
@@ -214,6 +230,11 @@ pub enum Refusal {
     },
 }
 
+/// Who holds more, as the end of a sentence.
+fn held(elsewhere: &[(String, i64)]) -> String {
+    elsewhere.iter().map(|(kit, held)| format!(", {held} at {kit}")).collect()
+}
+
 impl From<PaymentRefusal> for Refusal {
     fn from(refusal: PaymentRefusal) -> Self {
         Refusal::Payment(refusal)
@@ -249,6 +270,9 @@ impl Refusal {
             Refusal::WrongCurrency { .. } => "wrong_currency",
             Refusal::TenderMissing { .. } => "tender_missing",
             Refusal::SoldOut { .. } => "sold_out",
+            Refusal::UnknownKit(_) => "unknown_kit",
+            Refusal::NotLimited(_) => "not_limited",
+            Refusal::NothingHeld { .. } => "nothing_held",
             Refusal::UnknownOrder(_) => "unknown_order",
             Refusal::UnknownRefund(_) => "unknown_refund",
             Refusal::UnknownLine(_) => "unknown_line",
@@ -292,6 +316,9 @@ impl Refusal {
             Refusal::WrongCurrency { .. } => "Give the amount in the event's currency.",
             Refusal::TenderMissing { .. } => "Ask the buyer for the rest.",
             Refusal::SoldOut { .. } => "Lower the quantity, or ask a kit that holds more.",
+            Refusal::UnknownKit(_) => "Look at the kits of the organisation.",
+            Refusal::NotLimited(_) => "Limit the item first, or simply sell it.",
+            Refusal::NothingHeld { .. } => "Nothing is to be done.",
             Refusal::UnknownOrder(_) => "Look the order up with `fieldkit orders`.",
             Refusal::UnknownRefund(_) => "Look the refund up in its order.",
             Refusal::UnknownLine(_) => "Use a line number of the receipt.",
@@ -313,10 +340,10 @@ impl Refusal {
     pub fn status(&self) -> u16 {
         match self.code() {
             "not_allowed" => 403,
-            "unknown_event" | "unknown_order" | "unknown_refund" => 404,
-            "no_event" | "event_closed" | "sku_taken" | "total_differs" | "sold_out" | "nothing_left"
-            | "void_too_late" | "undone_before" | "drawer_open" | "drawer_closed" | "drawer_uncounted"
-            | "key_reused" => 409,
+            "unknown_event" | "unknown_order" | "unknown_refund" | "unknown_kit" => 404,
+            "no_event" | "event_closed" | "sku_taken" | "total_differs" | "sold_out" | "not_limited"
+            | "nothing_held" | "nothing_left" | "void_too_late" | "undone_before" | "drawer_open" | "drawer_closed"
+            | "drawer_uncounted" | "key_reused" => 409,
             // Also where it is only repeated: the same key gets the same answer.
             code => payment::status(code).unwrap_or(422),
         }

@@ -33,9 +33,9 @@ impl Canonical for Stream {
 }
 
 /// The layout of these bytes and the folding that filled them, of this build. Bytes of any other are folded anew.
-/// 2: cash outside a drawer's session stands apart. 3: devices, what terminals told last, and what is open at events. 4: more than one
-/// record of a terminal.
-const SNAPSHOT_VERSION: u32 = 4;
+/// 2: cash outside a drawer's session stands apart. 3: devices, what terminals told last, and what is open at events.
+/// 4: more than one record of a terminal. 5: who holds which units, and forks.
+const SNAPSHOT_VERSION: u32 = 5;
 
 /// Appends the whole state but its orders.
 pub fn write(ledger: &Ledger, out: &mut Vec<u8>) {
@@ -56,6 +56,7 @@ pub fn write_business(ledger: &Ledger, out: &mut Vec<u8>) {
     ledger.persons.write(out);
     ledger.events.write(out);
     ledger.anomalies.write(out);
+    ledger.forks.write(out);
 }
 
 /// Reads a state back; `DecodeError` leads to a refold, never to a guess.
@@ -76,6 +77,7 @@ pub fn read(bytes: &[u8]) -> Result<Ledger, DecodeError> {
         persons: BTreeMap::<OpId, BTreeSet<Role>>::read(&mut input)?,
         events: BTreeMap::<OpId, Event>::read(&mut input)?,
         anomalies: BTreeMap::<(OpId, u16), Anomaly>::read(&mut input)?,
+        forks: BTreeMap::<StreamId, u64>::read(&mut input)?,
         ..Ledger::default()
     };
     match input.left() {

@@ -13,6 +13,7 @@ use fieldkit_core::codec::Canonical;
 use fieldkit_core::id::{Hash, OpId, PoolId, ReplicaKey, Space, StreamId, Zero};
 use fieldkit_core::money::Currency;
 use fieldkit_core::op::{Account, Actor, CommandKey, Dep, Head, Key, Op, Posting, SealedOp, Unit, Version};
+use fieldkit_core::proof::{GrantProof, Link, Proven};
 use fieldkit_core::stamp::{ClockQuality, Stamp};
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -120,7 +121,7 @@ fn admitted() -> ReplicaAdmitted {
 
 /// One body of each kind, with every field in use.
 fn bodies() -> Vec<Body> {
-    [of_the_organisation(), of_the_shop(), of_payments()].concat()
+    [of_the_organisation(), of_the_shop(), of_payments(), of_rights()].concat()
 }
 
 fn of_the_organisation() -> Vec<Body> {
@@ -219,6 +220,32 @@ fn of_payments() -> Vec<Body> {
         }),
         Body::ForeignPaymentFound(ForeignPaymentFound { device: None, record: record(RecordKind::Unstated) }),
         Body::ForeignPaymentSettled(ForeignPaymentSettled { found: id(204), note: text("typed by hand") }),
+    ]
+}
+
+fn of_rights() -> Vec<Body> {
+    let range = |first, generation| UnitRange { pool: PoolId::of(&id(6), "MUG-1"), first, count: 128, generation };
+    let ranges = vec![range(0, 0), range((1 << 63) - 128, 300)];
+    vec![
+        Body::RightsGranted(RightsGranted {
+            sku: text("MUG-1"),
+            to: replica(),
+            ranges: ranges.clone(),
+            reason: text("asked"),
+        }),
+        Body::RightsReturned(RightsReturned { order: id(200), to: replica(), ranges: ranges.clone() }),
+        Body::RightsUsed(RightsUsed { order: id(200), ranges: ranges.clone() }),
+        Body::RightsWrittenOff(RightsWrittenOff {
+            sku: text("MUG-1"),
+            ranges: ranges.clone(),
+            reason: StockReason::Damaged,
+        }),
+        Body::HolderDeclaredLost(HolderDeclaredLost {
+            sku: text("MUG-1"),
+            holder: replica(),
+            ranges,
+            risk: text("what kit 2 sold of these 2 before it was lost is sold twice"),
+        }),
     ]
 }
 
@@ -431,4 +458,41 @@ fn a_chain_of_five_has_golden_bytes_and_signed_heads() {
         assert_eq!(Head::from_bytes(front), Ok(*head));
         assert_eq!(check.signed_head(op.op.stream, *head, Some(op.hash), &signature), Ok(()), "{name}");
     }
+}
+
+#[test]
+fn a_grant_that_proves_itself_has_golden_bytes() {
+    let space = Space::Event(id(6));
+    let stream = StreamId::of(&replica(), &space);
+    let op = |seq, body: Body| {
+        let (prev, stamp) =
+            (Hash([1; 32]), Stamp { physical_ms: 1_795_000_000_000, counter: 0, quality: ClockQuality::System });
+        let (actor, deps, postings) = (Actor::Device(Zero), vec![], vec![]);
+        let (kind, body) = (body.kind(), body.bytes());
+        SealedOp::seal(Op {
+            version: Version,
+            stream,
+            seq,
+            prev,
+            lamport: seq,
+            stamp,
+            deps,
+            actor,
+            key: None,
+            postings,
+            kind,
+            body,
+        })
+    };
+    let came = StockMoved { sku: text("MUG"), change: 10, reason: StockReason::Delivered };
+    let came = op(300, Body::StockMoved(came));
+    let whole = UnitRange::issued(PoolId::of(&id(6), "MUG"), &came.hash, 10).expect("ten units are not too many");
+    let ranges = vec![UnitRange { first: whole.first + 6, count: 4, ..whole }];
+    let to = ReplicaKey([9; 32]);
+    let grant = RightsGranted { sku: text("MUG"), to, ranges: ranges.clone(), reason: text("asked") };
+    let links = [came, op(301, Body::RightsGranted(grant))].iter().map(|op| Link::sign(op, &key())).collect();
+    let proof = GrantProof { space, links };
+    check_file("grant-proof", &proof.to_bytes());
+    let opened = GrantProof::open(&read_file("grant-proof"), |known| *known == replica());
+    assert_eq!(opened, Ok((proof, Proven { from: replica(), to, ranges })));
 }

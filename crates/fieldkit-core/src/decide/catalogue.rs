@@ -1,5 +1,6 @@
 //! Items, prices, stock and catalogue files.
 
+use super::rights::{self, Holding};
 use super::{Place, amount, shown, text};
 use crate::author::Draft;
 use crate::body::{Body, CatalogueImported, Edit, ItemDefined, Limit, StockMoved, StockReason};
@@ -102,15 +103,21 @@ pub(super) fn move_stock(
     if !event.items.contains_key(sku) {
         return Err(Refusal::UnknownSku(shown(sku)));
     }
+    let hard = rights::limit(event, sku) == Limit::Hard;
+    let holding = hard.then(|| Holding::of(ledger, place, id, &space, event, sku));
+    let here = holding.as_ref().map_or_else(|| event.here(PoolId::of(&id, sku)), |holding| holding.here);
     let change = match change {
         StockChange::By(0) => return Err(Refusal::StockChange(sku.to_owned())),
         StockChange::By(change) => checked_change(sku, change)?,
-        StockChange::To(count) if (0..=STOCK_MAX).contains(&count) => {
-            count.saturating_sub(event.here(PoolId::of(&id, sku)))
-        }
+        StockChange::To(count) if (0..=STOCK_MAX).contains(&count) => count.saturating_sub(here),
         StockChange::To(_) => return Err(Refusal::StockChange(sku.to_owned())),
     };
-    Ok(vec![stock_draft(&id, &space, sku, change, reason).answering()])
+    let mut drafts = match holding {
+        Some(holding) if change < 0 => less(&space, sku, change, reason, holding)?,
+        _ => Vec::new(),
+    };
+    drafts.push(stock_draft(&id, &space, sku, change, reason).answering());
+    Ok(drafts)
 }
 
 /// Takes over a catalogue file. Rows that say what they said before change nothing, whatever the crew changed since;
@@ -152,7 +159,13 @@ pub(super) fn import(
         drafts.push(Draft::new(space.clone(), Body::ItemDefined(defined)));
         let pool = PoolId::of(&id, &row.sku);
         let untouched = event.orders == 0 && event.sold(pool) == 0;
-        let change = row.count.filter(|_| untouched).map_or(0, |count| count.saturating_sub(event.here(pool)));
+        let mut change = row.count.filter(|_| untouched).map_or(0, |count| count.saturating_sub(event.here(pool)));
+        if change < 0 && rights::limit(event, &row.sku) == Limit::Hard {
+            // What others hold is theirs: a file lowers what is here.
+            let holding = Holding::of(ledger, place, id, &space, event, &row.sku);
+            change = if holding.elsewhere.is_empty() { change } else { change.max(-holding.available()) };
+            drafts.extend(less(&space, &row.sku, change, StockReason::Imported, holding)?);
+        }
         if change != 0 {
             let change = checked_change(&row.sku, change)?;
             drafts.push(stock_draft(&id, &space, &row.sku, change, StockReason::Imported));
@@ -241,6 +254,23 @@ fn complete(event: &Event, edits: &mut Vec<Edit>, counted: bool) {
 
 fn checked_change(sku: &str, change: i64) -> Result<i64, Refusal> {
     if (-STOCK_MAX..=STOCK_MAX).contains(&change) { Ok(change) } else { Err(Refusal::StockChange(sku.to_owned())) }
+}
+
+/// Limited goods that are gone take their rights along; of what others hold, nobody here can say that it is gone.
+fn less(
+    space: &Space,
+    sku: &str,
+    change: i64,
+    reason: StockReason,
+    mut holding: Holding,
+) -> Result<Vec<Draft>, Refusal> {
+    let gone = change.unsigned_abs();
+    if change.saturating_neg() > holding.available() && !holding.elsewhere.is_empty() {
+        return Err(holding.sold_out(sku, change.saturating_neg()));
+    }
+    let mut drafts = std::mem::take(&mut holding.drafts);
+    drafts.extend(rights::write_off(space, sku, holding.free.take_last(gone), reason));
+    Ok(drafts)
 }
 
 fn stock_draft(event: &OpId, space: &Space, sku: &str, change: i64, reason: StockReason) -> Draft {

@@ -5,10 +5,9 @@
 //! Absent on purpose: talk with terminals (`report` hears of it).
 
 use super::settle::{self, answer_last};
-use super::{Place, next_receipt, plain, sum};
+use super::{Place, next_receipt, plain, rights, sum};
 use crate::author::{Context, Draft};
-use crate::body::{Body, Limit, Line, OrderRefunded, PaymentStep, RefundKind, RefundLine, RefundUndone};
-use crate::event::{Event, Item};
+use crate::body::{Body, Line, OrderRefunded, PaymentStep, RefundKind, RefundLine, RefundUndone};
 use crate::id::{OpId, PoolId};
 use crate::ledger::Ledger;
 use crate::money::{self, Money, MoneyError};
@@ -49,7 +48,7 @@ pub(super) fn refund(
     }
     in_cash(order, paid, &lines, asked.in_cash)?;
     let entry = Entry { lines, kind: RefundKind::Refund, reason, restock: asked.restock, by_card: 0 };
-    Ok(vec![write(ledger, order, entry, place, context)?])
+    write(ledger, order, entry, place, context)
 }
 
 /// Refuses cash for a card where nobody asked for it, and more than did not go back to cards already.
@@ -159,7 +158,7 @@ fn voided(
     // The whole of it, whatever another kit gave back meanwhile: the cards were paid back whole.
     let lines = all_parts(&Order { refunds: Vec::new(), ..order.clone() })?;
     let entry = Entry { lines, kind: RefundKind::Void, reason, restock: true, by_card };
-    drafts.push(write(ledger, order, entry, place, context)?);
+    drafts.extend(write(ledger, order, entry, place, context)?);
     Ok(drafts)
 }
 
@@ -192,10 +191,10 @@ pub(super) fn undo(
     for posting in &mut postings {
         posting.amount = -posting.amount;
     }
-    if refund.body.restock {
-        still_here(event, order, &refund.body.lines)?;
-    }
-    Ok(vec![Draft::new(space, Body::RefundUndone(body)).moving(postings).answering()])
+    let wanted = if refund.body.restock { quantities(order, &refund.body.lines) } else { BTreeMap::new() };
+    let mut drafts = rights::retaken(ledger, order, wanted, &place)?;
+    drafts.push(Draft::new(space, Body::RefundUndone(body)).moving(postings).answering());
+    Ok(drafts)
 }
 
 /// The order, which must be paid, and how it was.
@@ -241,7 +240,13 @@ struct Entry {
     by_card: i64,
 }
 
-fn write(ledger: &Ledger, order: &Order, entry: Entry, place: &Place, context: &Context) -> Result<Draft, Refusal> {
+fn write(
+    ledger: &Ledger,
+    order: &Order,
+    entry: Entry,
+    place: &Place,
+    context: &Context,
+) -> Result<Vec<Draft>, Refusal> {
     let place = place.of(order);
     let (_, space, event) = place.any_event(ledger)?;
     let amount = sum(entry.lines.iter().map(|line| line.amount))?;
@@ -249,6 +254,8 @@ fn write(ledger: &Ledger, order: &Order, entry: Entry, place: &Place, context: &
     if entry.by_card != 0 {
         postings = settle::without_cash(postings, -entry.by_card, order.sale.currency);
     }
+    let wanted = if entry.restock { quantities(order, &entry.lines) } else { BTreeMap::new() };
+    let back = rights::returned(ledger, &space, order, wanted, &place);
     let body = OrderRefunded {
         order: order.order_id,
         kind: entry.kind,
@@ -259,24 +266,18 @@ fn write(ledger: &Ledger, order: &Order, entry: Entry, place: &Place, context: &
         restock: entry.restock,
         business_day: super::business_day(event, context.wall_ms),
     };
-    Ok(Draft::new(space, Body::OrderRefunded(body)).moving(postings).answering())
+    let entry = Draft::new(space, Body::OrderRefunded(body)).moving(postings).answering();
+    Ok(back.into_iter().chain([entry]).collect())
 }
 
-/// Limited goods that came back may have been sold since; then the refund stands.
-fn still_here(event: &Event, order: &Order, parts: &[RefundLine]) -> Result<(), Refusal> {
-    let mut wanted: BTreeMap<&str, i64> = BTreeMap::new();
+/// Units of each SKU among parts of an order.
+fn quantities<'a>(order: &'a Order, parts: &[RefundLine]) -> BTreeMap<&'a str, u64> {
+    let mut wanted: BTreeMap<&str, u64> = BTreeMap::new();
     for part in parts {
         let Some(line) = line(order, part.line) else { continue };
-        *wanted.entry(&line.sku).or_default() += i64::from(part.quantity);
+        *wanted.entry(&line.sku).or_default() += u64::from(part.quantity);
     }
-    for (sku, wanted) in wanted {
-        let here = event.here(PoolId::of(&order.event, sku));
-        let limit = event.items.get(sku).map_or(Limit::Soft, Item::limit);
-        if limit == Limit::Hard && here < wanted {
-            return Err(Refusal::SoldOut { sku: sku.to_owned(), here: here.max(0), wanted });
-        }
-    }
-    Ok(())
+    wanted
 }
 
 /// Line `number` of an order, counted from 1.

@@ -9,6 +9,7 @@ mod drawer;
 mod event;
 mod give_back;
 mod report;
+mod rights;
 mod sale;
 mod settle;
 
@@ -159,6 +160,29 @@ pub enum Command {
         /// What it was.
         note: String,
     },
+    /// Give rights to units of a hard pool to another replica.
+    GrantRights {
+        /// The SKU.
+        sku: String,
+        /// How many.
+        quantity: i64,
+        /// To whom.
+        to: ReplicaKey,
+        /// Why.
+        reason: String,
+    },
+    /// Let units go that another kit took back for an order of this one.
+    ReleaseUnits {
+        /// The order.
+        order: OpId,
+    },
+    /// Take over what a replica holds that will not come back.
+    DeclareLost {
+        /// The SKU.
+        sku: String,
+        /// Who is lost.
+        holder: ReplicaKey,
+    },
     /// Let a device be used at this kit.
     AcceptDevice(DeviceAccepted),
     /// Stop using a device.
@@ -201,7 +225,8 @@ impl Command {
             | Command::CancelOrder { order, .. }
             | Command::ReversePayment { order, .. }
             | Command::ClosePayment { order, .. }
-            | Command::MovePayment { order, .. } => Some(*order),
+            | Command::MovePayment { order, .. }
+            | Command::ReleaseUnits { order } => Some(*order),
             _ => None,
         }
     }
@@ -210,7 +235,9 @@ impl Command {
     fn givers(&self) -> Givers {
         match self {
             Command::OpenEvent(_) | Command::CloseEvent | Command::Import { .. } => Givers::Persons(&[Role::Owner]),
-            Command::AddItem(_) | Command::ChangeItem { .. } => Givers::Persons(&[Role::Owner]),
+            Command::AddItem(_) | Command::ChangeItem { .. } | Command::DeclareLost { .. } => {
+                Givers::Persons(&[Role::Owner])
+            }
             Command::AcceptDevice(_) | Command::RetireDevice { .. } => Givers::Persons(&[Role::Owner]),
             Command::MoveStock { .. }
             | Command::PlaceOrder(_)
@@ -227,6 +254,7 @@ impl Command {
             | Command::MoveCash { .. }
             | Command::CountDrawer { .. } => Givers::Persons(&[Role::Owner, Role::Seller]),
             Command::MovePayment { .. } | Command::RecordForeign { .. } => Givers::Devices,
+            Command::GrantRights { .. } | Command::ReleaseUnits { .. } => Givers::Any(&[Role::Owner, Role::Seller]),
         }
     }
 }
@@ -237,6 +265,8 @@ enum Givers {
     Persons(&'static [Role]),
     /// The replica itself, for what its devices report; no person can claim that a terminal took money.
     Devices,
+    /// Persons who hold one of these roles, and the replica itself by its policy.
+    Any(&'static [Role]),
 }
 
 /// Where a command is decided: by which replica, at which event.
@@ -281,6 +311,7 @@ pub fn decide(ledger: &Ledger, command: &Command, place: &Place, context: &Conte
     let allowed = match command.givers() {
         Givers::Persons(roles) => ledger.holds(&context.actor, roles),
         Givers::Devices => matches!(context.actor, Actor::Device(_)),
+        Givers::Any(roles) => matches!(context.actor, Actor::Device(_)) || ledger.holds(&context.actor, roles),
     };
     if !allowed {
         return Err(Refusal::NotAllowed { who: "the person at this till".to_owned() });
@@ -315,6 +346,9 @@ pub fn decide(ledger: &Ledger, command: &Command, place: &Place, context: &Conte
         }
         Command::RecordForeign { device, record } => report::record_foreign(ledger, *device, record, place),
         Command::SettleForeign { found, note } => report::settle_foreign(ledger, *found, note, place),
+        Command::GrantRights { sku, quantity, to, reason } => rights::grant(ledger, sku, *quantity, *to, reason, place),
+        Command::ReleaseUnits { order } => rights::release(ledger, *order, place),
+        Command::DeclareLost { sku, holder } => rights::declare_lost(ledger, sku, *holder, place),
         Command::AcceptDevice(device) => report::accept(ledger, device, place),
         Command::RetireDevice { device } => report::retire(ledger, *device, place),
         Command::OpenDrawer { amount } => drawer::open(ledger, *amount, place),

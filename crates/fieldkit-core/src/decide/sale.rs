@@ -3,6 +3,7 @@
 //! Promises: a sale for cash alone is one op; any other opens an order, and what pays it comes as ops of its own.
 //! Absent on purpose: what becomes of a payment (`settle`, `report`).
 
+use super::rights::{self, Holding};
 use super::{Place, amount, dot, next_receipt, plain, settle, shown, sum, text};
 use crate::author::{Context, Draft};
 use crate::body::{Body, CashTender, Fiscal, Limit, Line, OrderOpened, OrderPlaced, Plan, Source, Tender};
@@ -104,10 +105,11 @@ pub(super) fn place(
     let mut sale = agreed(event, request, context)?;
     let offer = offer(&request.tenders, Money::new(sale.total, sale.currency))?;
     let to = if request.is_cash() { Account::SOLD } else { Account::HELD };
-    let units = units(event, &id, &sale.lines, to)?;
+    let mut drafts = name_units(ledger, &mut sale.lines, place)?;
+    let units = unit_postings(&id, &sale.lines, Account::STOCK, to);
     sale.source = checked_source(&request.source)?;
     if !request.is_cash() {
-        return open(ledger, sale, offer, units, place, context);
+        return open(ledger, sale, offer, drafts, units, place, context);
     }
     let mut postings = money_postings(&sale)?;
     postings.extend(units);
@@ -127,7 +129,8 @@ pub(super) fn place(
         business_day: sale.business_day,
         fiscal: Fiscal::NotRequired(Zero),
     };
-    Ok(vec![Draft::new(space, Body::OrderPlaced(placed)).moving(postings).answering()])
+    drafts.push(Draft::new(space, Body::OrderPlaced(placed)).moving(postings).answering());
+    Ok(drafts)
 }
 
 /// Opens an order: its goods are set aside; what the crew's own readers took is written down; then it is paid, or the
@@ -136,12 +139,13 @@ fn open(
     ledger: &Ledger,
     sale: Sale,
     offer: Offer,
+    mut drafts: Vec<Draft>,
     units: Vec<Posting>,
     place: &Place,
     context: &Context,
 ) -> Result<Vec<Draft>, Refusal> {
     let (_, space, _) = place.open_event(ledger)?;
-    let order = dot(ledger, place, &space, 1);
+    let order = dot(ledger, place, &space, drafts.len() as u64 + 1);
     let card = offer.plan.iter().find_map(|plan| if let Plan::Card(minor) = plan { Some(*minor) } else { None });
     let device = card.map(|_| settle::terminal(ledger, offer.device, place)).transpose()?;
     let opened = OrderOpened {
@@ -156,7 +160,7 @@ fn open(
         cart_opened_ms: sale.cart_opened_ms,
         business_day: sale.business_day,
     };
-    let mut drafts = vec![Draft::new(space.clone(), Body::OrderOpened(opened)).moving(units)];
+    drafts.push(Draft::new(space.clone(), Body::OrderOpened(opened)).moving(units));
     let mut tenders: Vec<Tender> = offer.cash().into_iter().map(Tender::Cash).collect();
     for reader in &offer.readers {
         let payment = dot(ledger, place, &space, drafts.len() as u64 + 1);
@@ -366,16 +370,24 @@ pub(super) fn charged(minor: i64, currency: &str, due: Money) -> Result<i64, Ref
     }
 }
 
-/// Units leave the stock; hard pools refuse below zero.
-fn units(event: &Event, id: &OpId, lines: &[Line], to: Account) -> Result<Vec<Posting>, Refusal> {
-    for (sku, quantity) in quantities(lines) {
-        let here = event.here(PoolId::of(id, sku));
-        let limit = event.items.get(sku).map_or(Limit::Soft, crate::event::Item::limit);
-        if limit == Limit::Hard && here < quantity {
-            return Err(Refusal::SoldOut { sku: sku.to_owned(), here: here.max(0), wanted: quantity });
+/// Names the units of lines from hard pools, which refuse what this replica does not hold.
+fn name_units(ledger: &Ledger, lines: &mut [Line], place: &Place) -> Result<Vec<Draft>, Refusal> {
+    let (id, space, event) = place.open_event(ledger)?;
+    let hard = |(sku, _): &(&str, i64)| rights::limit(event, sku) == Limit::Hard;
+    let wanted = quantities(lines).into_iter().filter(hard).map(|(sku, quantity)| (sku.to_owned(), quantity));
+    let wanted: Vec<(String, i64)> = wanted.collect();
+    let mut drafts = Vec::new();
+    for (sku, quantity) in wanted {
+        let mut holding = Holding::of(ledger, place, id, &space, event, &sku);
+        if holding.available() < quantity {
+            return Err(holding.sold_out(&sku, quantity));
+        }
+        drafts.append(&mut holding.drafts);
+        for line in lines.iter_mut().filter(|line| line.sku == sku) {
+            line.units = holding.free.take(u64::from(line.quantity));
         }
     }
-    Ok(unit_postings(id, lines, Account::STOCK, to))
+    Ok(drafts)
 }
 
 /// Units of all lines, from one account to another.

@@ -5,7 +5,7 @@
 //! Absent on purpose: talk with terminals. A wish to charge or undo is an op; whoever drives the terminal acts on it once it is durable.
 
 use super::sale::{self, Reader, TenderRequest};
-use super::{Place, amount, dot, next_receipt, plain, report, sum};
+use super::{Place, amount, dot, next_receipt, plain, report, rights, sum};
 use crate::author::{Context, Draft};
 use crate::body::{
     Body, CardTender, Charged, Closing, DeviceRole, Fiscal, OrderCancelled, OrderPaid, PaymentAttested,
@@ -29,6 +29,7 @@ pub(super) fn begin(
     place: &Place,
 ) -> Result<Vec<Draft>, Refusal> {
     let order = waiting(ledger, order_id)?;
+    rights::own_goods(ledger, order, place)?;
     let place = place.of(order);
     let (_, space, _) = place.any_event(ledger)?;
     let sale = &order.sale;
@@ -60,6 +61,7 @@ pub(super) fn settle(
     context: &Context,
 ) -> Result<Vec<Draft>, Refusal> {
     let order = waiting(ledger, order_id)?;
+    rights::own_goods(ledger, order, place)?;
     let place = place.of(order);
     let (_, space, _) = place.any_event(ledger)?;
     if tenders.iter().any(|tender| matches!(tender, TenderRequest::Card { .. })) {
@@ -89,8 +91,10 @@ pub(super) fn cancel(ledger: &Ledger, order_id: OpId, reason: &str, place: &Plac
     }
     let (event, space, _) = place.of(order).any_event(ledger)?;
     let units = sale::unit_postings(&event, &order.sale.lines, Account::HELD, Account::STOCK);
+    let named = order.sale.lines.iter().map(|line| (line.sku.as_str(), u64::from(line.quantity)));
+    let back = rights::returned(ledger, &space, order, named, place);
     let body = Body::OrderCancelled(OrderCancelled { order: order_id, reason });
-    Ok(vec![Draft::new(space, body).moving(units).answering()])
+    Ok(back.into_iter().chain([Draft::new(space, body).moving(units).answering()]).collect())
 }
 
 /// Undoes a payment of an order that it did not pay: the card was charged amiss, or the order is to be given up.

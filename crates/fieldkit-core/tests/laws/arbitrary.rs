@@ -299,6 +299,28 @@ fn payment_body(known: BoxedStrategy<OpId>) -> impl Strategy<Value = Body> {
     ]
 }
 
+fn rights_body(known: BoxedStrategy<OpId>) -> impl Strategy<Value = Body> {
+    let ranges = || vec(units(), 0..3);
+    prop_oneof![
+        (text(), replica(), ranges(), text())
+            .prop_map(|(sku, to, ranges, reason)| Body::RightsGranted(RightsGranted { sku, to, ranges, reason })),
+        (known.clone(), replica(), ranges()).prop_map(|(order, to, ranges)| Body::RightsReturned(RightsReturned {
+            order,
+            to,
+            ranges
+        })),
+        (known, ranges()).prop_map(|(order, ranges)| Body::RightsUsed(RightsUsed { order, ranges })),
+        (text(), ranges(), reason()).prop_map(|(sku, ranges, reason)| Body::RightsWrittenOff(RightsWrittenOff {
+            sku,
+            ranges,
+            reason
+        })),
+        (text(), replica(), ranges(), text()).prop_map(|(sku, holder, ranges, risk)| {
+            Body::HolderDeclaredLost(HolderDeclaredLost { sku, holder, ranges, risk })
+        }),
+    ]
+}
+
 fn device_role() -> impl Strategy<Value = DeviceRole> {
     prop_oneof![
         Just(DeviceRole::Terminal),
@@ -429,6 +451,7 @@ fn event_body(known: BoxedStrategy<OpId>) -> impl Strategy<Value = Body> {
         paid_order(known.clone()),
         (known.clone(), text()).prop_map(|(order, reason)| Body::OrderCancelled(OrderCancelled { order, reason })),
         payment_body(known.clone()),
+        rights_body(known.clone()),
         refunded(known.clone()),
         (known.clone(), known, count(), number()).prop_map(|(order, refund, receipt, business_day)| {
             Body::RefundUndone(RefundUndone { order, refund, receipt, business_day })

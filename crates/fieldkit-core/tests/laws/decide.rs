@@ -293,7 +293,7 @@ fn undoing_a_refund_of_limited_goods_sold_since_is_refused() {
     let undo = Command::UndoRefund { order, refund };
     let (event, owner) = (world.event, world.owner);
     let refused = world.kits[0].run(&undo, Some(event), owner).map(|_| ());
-    assert_eq!(refused, Err(Refusal::SoldOut { sku: "PRINT".to_owned(), here: 0, wanted: 1 }));
+    assert_eq!(refused, Err(Refusal::SoldOut { sku: "PRINT".to_owned(), here: 0, wanted: 1, elsewhere: vec![] }));
 }
 
 #[test]

@@ -5,13 +5,18 @@
 
 mod apply;
 mod arbitrary;
+mod audit;
 mod cards;
 mod codec;
 mod decide;
 mod drawer;
+mod forks;
+mod intervals;
 mod merge;
 mod model;
 mod money;
 mod payments;
+mod proof;
+mod rights;
 mod terminal;
 mod world;

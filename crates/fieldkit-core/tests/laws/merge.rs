@@ -10,10 +10,10 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 
 /// A small generator for shuffles, so that a case is its seed.
-struct Dice(u64);
+pub struct Dice(pub u64);
 
 impl Dice {
-    fn below(&mut self, bound: usize) -> usize {
+    pub fn below(&mut self, bound: usize) -> usize {
         // SplitMix64, after Steele, Lea and Flood, OOPSLA 2014.
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
@@ -24,7 +24,7 @@ impl Dice {
 }
 
 /// Folds `ops` in a random order that respects causes, each op one to three times.
-fn folded(ops: &[SealedOp], dice: &mut Dice) -> Ledger {
+pub fn folded(ops: &[SealedOp], dice: &mut Dice) -> Ledger {
     let mut ledger = Ledger::default();
     let mut waiting: Vec<&SealedOp> = ops.iter().collect();
     let mut done: Vec<&SealedOp> = Vec::new();

@@ -32,6 +32,9 @@ fn anomalies(union: &Union, findings: &mut Findings) {
             AnomalyKind::OverRefund | AnomalyKind::Repeated => "INV-09",
             AnomalyKind::PaidTwice => "INV-03",
             AnomalyKind::PaidCancelled => "INV-06",
+            AnomalyKind::Oversold => "INV-13",
+            AnomalyKind::Contested => "INV-15",
+            AnomalyKind::Fork => "INV-24",
             AnomalyKind::Malformed
             | AnomalyKind::Stream
             | AnomalyKind::Missing

@@ -126,6 +126,7 @@ pub fn order(order_id: OpId, lines: u32) -> Order {
         cancelled: vec![],
         payments: vec![],
         refunds: vec![],
+        units: vec![],
     };
     let body = OrderRefunded {
         order: order_id,

@@ -1,0 +1,138 @@
+//! Folding rights: what each op does with the units that it names, and the contradictions that the sums show.
+//!
+//! Promises: as the ledger does — total, and a function of the op set. Ops of both branches of a forked replica are
+//! summed up; what it gave away behind the fork rests. Contradictions stand under the pool: its id in place of a
+//! stream, and position 0, where no op can be.
+//! Absent on purpose: the sums themselves (`pool`), and which ops belong to a branch (`fork`).
+
+use super::{AnomalyKind, Ledger, number};
+use crate::body::{Body, UnitRange};
+use crate::id::{OpId, PoolId, ReplicaKey, Space, StreamId};
+use crate::op::SealedOp;
+use crate::order::UnitsMoved;
+use crate::pool::{Deed, deeds};
+use crate::rights;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+/// Most serials that an anomaly lists.
+const LISTED_MAX: usize = 10;
+
+impl Ledger {
+    /// What an op does with rights that its body names.
+    pub(super) fn fold_rights(&mut self, op: &SealedOp, event_id: OpId, body: &Body) {
+        if let Body::StockMoved(moved) = body
+            && let Some(event) = self.events.get_mut(&event_id)
+        {
+            event.pools.entry(PoolId::of(&event_id, &moved.sku)).or_default().sku.clone_from(&moved.sku);
+        }
+        for (deed, ranges) in deeds(&op.hash, &event_id, body) {
+            self.fold_deed(op, event_id, &ranges, deed);
+        }
+    }
+
+    /// The order's side of units that it gives back or takes once more.
+    pub(super) fn fold_units_of_order(&mut self, op: &SealedOp, order_id: OpId, back: bool, ranges: Vec<UnitRange>) {
+        let Some(order) = self.orders.get_mut(&order_id) else {
+            return self.anomaly(op, AnomalyKind::Missing, "the order is not known");
+        };
+        Arc::make_mut(order).add_units(UnitsMoved { op: op.id(), stamp: op.op.stamp, back, ranges });
+        self.changed.insert(order_id);
+    }
+
+    /// Counts an op of another branch of a forked stream: money, units and rights, and nothing else of it.
+    pub(crate) fn apply_branch(&mut self, op: &SealedOp) {
+        let body = Body::open(op.op.kind, &op.op.body);
+        if let Ok(Body::StreamOpened(opened)) = &body
+            && StreamId::of(&opened.replica, &opened.space) == op.op.stream
+        {
+            // A stream that forks at its very beginning has one replica and one space all the same.
+            let stream = self.streams.entry(op.op.stream).or_default();
+            (stream.replica, stream.space) = (Some(opened.replica), Some(opened.space.clone()));
+        }
+        let known = self.streams.get(&op.op.stream).and_then(|stream| stream.space.as_ref());
+        let Some(event_id) = known.and_then(Space::event) else { return };
+        let Some(event) = self.events.get_mut(&event_id) else { return };
+        event.post(op.op.stream, &op.op.postings);
+        if let Ok(body) = body {
+            self.fold_rights(op, event_id, &body);
+        }
+    }
+
+    /// Names a fork: two ops of one author at one position.
+    pub(crate) fn name_fork(&mut self, stream: StreamId, seq: u64) {
+        self.forks.insert(stream, seq);
+        let detail = format!("two ops of one kit stand at position {seq}: it was copied or put back; both are counted");
+        self.contradict(OpId { stream, seq }, AnomalyKind::Fork, &detail);
+    }
+
+    fn fold_deed(&mut self, op: &SealedOp, event_id: OpId, ranges: &[UnitRange], deed: Deed) {
+        let stream = &op.op.stream;
+        let Some(author) = self.streams.get(stream).and_then(|stream| stream.replica) else { return };
+        let forked = self.forks.get(stream).is_some_and(|fork| op.op.seq >= *fork);
+        let deed = if forked { behind_a_fork(deed, author) } else { deed };
+        let mut weigh = BTreeSet::new();
+        for range in ranges {
+            if !range.is_sound() {
+                self.anomaly(op, AnomalyKind::Malformed, "it names units that cannot be");
+                continue;
+            }
+            let Some(event) = self.events.get_mut(&event_id) else { return };
+            if !event.pools.entry(range.pool).or_default().add(author, range, deed) {
+                weigh.insert(range.pool);
+            }
+            if self.anomalies.contains_key(&(about(range.pool), number(AnomalyKind::Contested))) {
+                weigh.insert(range.pool);
+            }
+        }
+        for pool in weigh {
+            self.weigh_pool(event_id, pool);
+        }
+    }
+
+    /// Whether more was sold than there is, and what is contested, is a matter of the pool as it is now.
+    fn weigh_pool(&mut self, event_id: OpId, id: PoolId) {
+        let Some(pool) = self.events.get(&event_id).and_then(|event| event.pools.get(&id)) else { return };
+        let (over, contested, sku) = (pool.oversold(id), pool.contested(), pool.sku.clone());
+        let extra = over.iter().fold(0u64, |sum, (range, each)| sum.saturating_add(range.count.saturating_mul(*each)));
+        let mut named: Vec<String> = over.iter().take(LISTED_MAX).map(|(range, _)| serials(range)).collect();
+        if over.len() > LISTED_MAX {
+            named.push("and more".to_owned());
+        }
+        let oversold = format!("{extra} of {sku:?} were sold more than once: {}", named.join(", "));
+        let resting = format!("kits contradict each other about {contested} of {sku:?}, which rest where they are");
+        for (kind, holds, detail) in
+            [(AnomalyKind::Oversold, extra > 0, oversold), (AnomalyKind::Contested, contested > 0, resting)]
+        {
+            if holds {
+                self.contradict(about(id), kind, &detail);
+            } else {
+                self.anomalies.remove(&(about(id), number(kind)));
+            }
+        }
+    }
+
+    /// Units of an event that more buyers have than can have them, by the sums.
+    pub fn oversold(&self, event: OpId) -> Vec<(UnitRange, u64)> {
+        let pools = self.events.get(&event).into_iter().flat_map(|event| &event.pools);
+        pools.flat_map(|(id, pool)| pool.oversold(*id)).collect()
+    }
+}
+
+/// What a forked replica gives to others behind its fork rests; what it sold is sold.
+fn behind_a_fork(deed: Deed, author: ReplicaKey) -> Deed {
+    match deed {
+        Deed::Grant(to) if to != author => Deed::Freeze,
+        other => other,
+    }
+}
+
+/// The id of contradictions about a pool.
+pub fn about(pool: PoolId) -> OpId {
+    OpId { stream: StreamId(pool.0), seq: 0 }
+}
+
+fn serials(range: &UnitRange) -> String {
+    let (first, last) = (range.serial(), range.serial() + range.count - 1);
+    if rights::count(&[*range]) == 1 { format!("no. {first}") } else { format!("no. {first} to {last}") }
+}
