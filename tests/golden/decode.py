@@ -51,9 +51,11 @@ BODIES = {
     50: "counted:i expected:i note:s", 64: "order:OpId tender:u amount:i currency:c3 device:?OpId label:s",
     65: "order:OpId payment:OpId step:PaymentStep", 66: "order:OpId amount:i currency:c3 reader:s reference:s",
     67: "device:?OpId record:TerminalRecord", 68: "found:OpId note:s",
-    80: "sku:s to:b32 ranges:[UnitRange reason:s", 81: "order:OpId to:b32 ranges:[UnitRange",
+    80: "sku:s to:b32 ranges:[UnitRange reason:s answers:?OpId", 81: "order:OpId to:b32 ranges:[UnitRange",
     82: "order:OpId ranges:[UnitRange", 83: "sku:s ranges:[UnitRange reason:u",
-    84: "sku:s holder:b32 ranges:[UnitRange risk:s",
+    84: "sku:s holder:b32 ranges:[UnitRange risk:s", 85: "witnesses:[b16 lost:[b16 at_risk:u nonce:b16",
+    86: "how:u seen:u pools:[b16 at_risk:u nonce:b16", 87: "label:s", 88: "sku:s of:b32 quantity:u",
+    89: "holder:b32 on_behalf:b32 seen:u",
 }
 
 

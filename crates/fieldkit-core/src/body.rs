@@ -6,6 +6,7 @@
 
 mod payment;
 mod rights;
+mod watch;
 
 pub use payment::{
     Baseline, CancelledBy, Charged, Closing, DeviceAccepted, DeviceRetired, DeviceRole, ForeignPaymentFound,
@@ -13,6 +14,7 @@ pub use payment::{
     TerminalAnswer, TerminalRecord,
 };
 pub use rights::{HolderDeclaredLost, RightsGranted, RightsReturned, RightsUsed, RightsWrittenOff};
+pub use watch::{Admission, HolderAnswered, HoldingAdmitted, KeeperVowed, RightsAsked, WatchSet};
 
 use crate::codec::{Canonical, DecodeError, choice, record, words};
 use crate::id::{Hash, OpId, PoolId, ReplicaKey, Space, Zero};
@@ -716,4 +718,14 @@ bodies! {
     83 = RightsWrittenOff,
     /// Rights are taken over from a holder that is lost.
     84 = HolderDeclaredLost,
+    /// Witnesses watch from here on.
+    85 = WatchSet,
+    /// Limited goods are opened without their witnesses.
+    86 = HoldingAdmitted,
+    /// A replica keeps limited goods and sells none.
+    87 = KeeperVowed,
+    /// A replica asks for rights.
+    88 = RightsAsked,
+    /// A replica says what it has of a lost keeper.
+    89 = HolderAnswered,
 }

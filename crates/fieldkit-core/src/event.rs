@@ -4,7 +4,7 @@
 //! payments that wait for something are named here, so that a start from a snapshot knows them.
 //! Absent on purpose: orders, which are loaded one by one (`ledger`).
 
-use crate::body::{DrawerCounted, Edit, EventOpened, ForeignPaymentFound, Limit, TerminalRecord};
+use crate::body::{DrawerCounted, Edit, EventOpened, ForeignPaymentFound, Limit, TerminalRecord, UnitRange};
 use crate::codec::{Canonical, DecodeError, Reader, record, words};
 use crate::id::{Hash, OpId, PoolId, ReplicaKey, StreamId};
 use crate::lattice::{Register, Seen, Write};
@@ -193,6 +193,38 @@ impl Foreign {
 }
 
 record! {
+    /// Who watches a replica, by its own last word.
+    pub struct Watch {
+        /// Names of the witnesses; none where nobody watches.
+        pub witnesses: Vec<[u8; 16]>,
+        /// The op.
+        pub op: OpId,
+    }
+}
+
+record! {
+    /// An ask for rights that was not answered yet.
+    pub struct Ask {
+        /// The op.
+        pub op: OpId,
+        /// Who is asked.
+        pub of: ReplicaKey,
+        /// How many.
+        pub quantity: u32,
+    }
+}
+
+record! {
+    /// A grant of a keeper.
+    pub struct KeeperGrant {
+        /// Who may use the rights.
+        pub to: ReplicaKey,
+        /// Which.
+        pub ranges: Vec<UnitRange>,
+    }
+}
+
+record! {
     /// One event.
     pub struct Event {
         /// How it was opened.
@@ -221,6 +253,16 @@ record! {
         pub foreign: BTreeMap<[u8; 16], Foreign>,
         /// Who holds which named units, by pool.
         pub pools: BTreeMap<PoolId, Pool>,
+        /// Who watches each replica that ever said so.
+        pub watches: BTreeMap<ReplicaKey, Watch>,
+        /// Replicas that keep limited goods and sell none.
+        pub keepers: BTreeSet<ReplicaKey>,
+        /// What keepers gave, by the op.
+        pub keeper_grants: BTreeMap<OpId, KeeperGrant>,
+        /// What replicas have of lost keepers: by keeper and replica, the newest position of the keeper that counts.
+        pub answers: BTreeMap<(ReplicaKey, ReplicaKey), u64>,
+        /// Asks without an answer, by pool and asker.
+        pub asks: BTreeMap<(PoolId, ReplicaKey), Ask>,
     }
 }
 
@@ -241,6 +283,11 @@ impl Event {
             open_payments: BTreeMap::new(),
             foreign: BTreeMap::new(),
             pools: BTreeMap::new(),
+            watches: BTreeMap::new(),
+            keepers: BTreeSet::new(),
+            keeper_grants: BTreeMap::new(),
+            answers: BTreeMap::new(),
+            asks: BTreeMap::new(),
         }
     }
 
@@ -277,6 +324,11 @@ impl Event {
         let elsewhere = rights.holders().into_iter().filter(|(replica, _)| !own(replica));
         let elsewhere = elsewhere.fold(rights.frozen(), |sum, (_, held)| sum.saturating_add(held));
         self.here(pool).saturating_sub(elsewhere)
+    }
+
+    /// Whether `replica` ever gave rights of a pool to another one.
+    pub fn gave(&self, pool: &PoolId, replica: &ReplicaKey) -> bool {
+        self.pools.get(pool).is_some_and(|pool| pool.givers.contains(replica))
     }
 
     /// Units of a pool that buyers hold.

@@ -316,6 +316,11 @@ impl Ledger {
             Body::RightsReturned(body) => self.fold_units_of_order(op, body.order, true, body.ranges),
             Body::RightsUsed(body) => self.fold_units_of_order(op, body.order, false, body.ranges),
             Body::RightsGranted(_) | Body::RightsWrittenOff(_) | Body::HolderDeclaredLost(_) => {}
+            Body::WatchSet(body) => self.fold_watch(op, event_id, body),
+            Body::KeeperVowed(_) => self.fold_vow(op, event_id),
+            Body::RightsAsked(body) => self.fold_ask(op, event_id, &body),
+            Body::HolderAnswered(body) => self.fold_answer(event_id, &body),
+            Body::HoldingAdmitted(_) => {}
             Body::DrawerOpened(_) | Body::StockMoved(_) | Body::CatalogueImported(_) | Body::CommandRefused(_) => {}
             body => self.fold_payment(op, event_id, body),
         }

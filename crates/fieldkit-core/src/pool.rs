@@ -10,7 +10,7 @@ use crate::body::{Body, Line, UnitRange};
 use crate::codec::record;
 use crate::id::{Hash, OpId, PoolId, ReplicaKey};
 use crate::rights::{ISSUE_MAX, RangeSet};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 record! {
     /// Neighbouring units of one generation that have the same past.
@@ -111,6 +111,8 @@ record! {
     pub struct Pool {
         /// The SKU, where an op brought units of it.
         pub sku: String,
+        /// Who ever gave rights away.
+        pub givers: BTreeSet<ReplicaKey>,
         /// By generation and first unit.
         pub cells: BTreeMap<(u32, u64), Cell>,
     }
@@ -167,6 +169,14 @@ impl Pool {
         }
     }
 
+    /// Takes a grant of `author` to `to` back out of the sums.
+    pub(crate) fn withdraw(&mut self, author: ReplicaKey, to: ReplicaKey, range: &UnitRange) {
+        self.post(range, |cell| {
+            cell.hold(author, 1);
+            cell.hold(to, -1);
+        });
+    }
+
     /// What `replica` may use now: what it holds and nobody contradicts.
     pub fn usable(&self, id: PoolId, replica: &ReplicaKey) -> RangeSet {
         let mut usable = RangeSet::default();
@@ -175,16 +185,23 @@ impl Pool {
                 continue;
             }
             let range = UnitRange { pool: id, first: *first, count: cell.count, generation: *generation };
-            match generation.checked_sub(1) {
-                None => usable.insert(&range),
-                Some(before) => {
-                    let before = UnitRange { generation: before, ..range };
-                    let over = self.over(&before).filter(|(_, cell)| cell.is_over());
-                    over.for_each(|(part, _)| usable.insert(&part.next()));
-                }
-            }
+            self.founded(range).iter().for_each(|part| usable.insert(part));
         }
         usable
+    }
+
+    /// The units of a range that are over in each generation before.
+    fn founded(&self, range: UnitRange) -> Vec<UnitRange> {
+        let mut parts = vec![range];
+        for generation in (0..range.generation).rev() {
+            let before = parts.iter().map(|part| UnitRange { generation, ..*part });
+            let over = before.flat_map(|before| self.over(&before)).filter(|(_, cell)| cell.is_over());
+            parts = over.map(|(part, _)| UnitRange { generation: range.generation, ..part }).collect();
+            if parts.is_empty() {
+                break;
+            }
+        }
+        parts
     }
 
     /// What each replica holds by the sums, zeros left out.

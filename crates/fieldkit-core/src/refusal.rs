@@ -148,6 +148,15 @@ pub enum Refusal {
         /// Kits that hold more, and how much.
         elsewhere: Vec<(String, i64)>,
     },
+    /// The kit was started, and nobody told yet that it did not go back.
+    #[error("{0:?} is limited, and after a start a witness must tell first that this kit was not put back")]
+    GateShut(String),
+    /// A replica that only keeps limited goods does not sell them.
+    #[error("{0:?} is limited, and this kit keeps it for others")]
+    Keeper(String),
+    /// A lost keeper's goods are taken over only when everybody answered.
+    #[error("not answered yet: {0}")]
+    Unanswered(String),
     /// Rights are given to replicas that were admitted, and taken over from them, and never from or to oneself.
     #[error("{0} is no other kit of this organisation")]
     UnknownKit(String),
@@ -270,6 +279,9 @@ impl Refusal {
             Refusal::WrongCurrency { .. } => "wrong_currency",
             Refusal::TenderMissing { .. } => "tender_missing",
             Refusal::SoldOut { .. } => "sold_out",
+            Refusal::GateShut(_) => "gate_shut",
+            Refusal::Keeper(_) => "keeper",
+            Refusal::Unanswered(_) => "unanswered",
             Refusal::UnknownKit(_) => "unknown_kit",
             Refusal::NotLimited(_) => "not_limited",
             Refusal::NothingHeld { .. } => "nothing_held",
@@ -316,6 +328,9 @@ impl Refusal {
             Refusal::WrongCurrency { .. } => "Give the amount in the event's currency.",
             Refusal::TenderMissing { .. } => "Ask the buyer for the rest.",
             Refusal::SoldOut { .. } => "Lower the quantity, or ask a kit that holds more.",
+            Refusal::GateShut(_) => "Open a till page that was open before, or type the number of the last slip.",
+            Refusal::Keeper(_) => "Sell it at a kit that was given some.",
+            Refusal::Unanswered(_) => "Connect the kits that are named, or let the owner declare them absent.",
             Refusal::UnknownKit(_) => "Look at the kits of the organisation.",
             Refusal::NotLimited(_) => "Limit the item first, or simply sell it.",
             Refusal::NothingHeld { .. } => "Nothing is to be done.",
@@ -341,9 +356,9 @@ impl Refusal {
         match self.code() {
             "not_allowed" => 403,
             "unknown_event" | "unknown_order" | "unknown_refund" | "unknown_kit" => 404,
-            "no_event" | "event_closed" | "sku_taken" | "total_differs" | "sold_out" | "not_limited"
-            | "nothing_held" | "nothing_left" | "void_too_late" | "undone_before" | "drawer_open" | "drawer_closed"
-            | "drawer_uncounted" | "key_reused" => 409,
+            "no_event" | "event_closed" | "sku_taken" | "total_differs" | "sold_out" | "gate_shut" | "keeper"
+            | "unanswered" | "not_limited" | "nothing_held" | "nothing_left" | "void_too_late" | "undone_before"
+            | "drawer_open" | "drawer_closed" | "drawer_uncounted" | "key_reused" => 409,
             // Also where it is only repeated: the same key gets the same answer.
             code => payment::status(code).unwrap_or(422),
         }

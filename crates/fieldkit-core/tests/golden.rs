@@ -232,6 +232,7 @@ fn of_rights() -> Vec<Body> {
             to: replica(),
             ranges: ranges.clone(),
             reason: text("asked"),
+            answers: Some(id(300)),
         }),
         Body::RightsReturned(RightsReturned { order: id(200), to: replica(), ranges: ranges.clone() }),
         Body::RightsUsed(RightsUsed { order: id(200), ranges: ranges.clone() }),
@@ -246,6 +247,22 @@ fn of_rights() -> Vec<Body> {
             ranges,
             risk: text("what kit 2 sold of these 2 before it was lost is sold twice"),
         }),
+        Body::WatchSet(WatchSet {
+            witnesses: vec![[1; 16], [2; 16]],
+            lost: vec![[3; 16]],
+            at_risk: 128,
+            nonce: [9; 16],
+        }),
+        Body::HoldingAdmitted(HoldingAdmitted {
+            how: Admission::Slip,
+            seen: 300,
+            pools: vec![PoolId::of(&id(6), "MUG-1")],
+            at_risk: 128,
+            nonce: [9; 16],
+        }),
+        Body::KeeperVowed(KeeperVowed { label: text("hub") }),
+        Body::RightsAsked(RightsAsked { sku: text("MUG-1"), of: replica(), quantity: 2 }),
+        Body::HolderAnswered(HolderAnswered { holder: replica(), on_behalf: ReplicaKey([4; 32]), seen: 300 }),
     ]
 }
 
@@ -489,7 +506,8 @@ fn a_grant_that_proves_itself_has_golden_bytes() {
     let whole = UnitRange::issued(PoolId::of(&id(6), "MUG"), &came.hash, 10).expect("ten units are not too many");
     let ranges = vec![UnitRange { first: whole.first + 6, count: 4, ..whole }];
     let to = ReplicaKey([9; 32]);
-    let grant = RightsGranted { sku: text("MUG"), to, ranges: ranges.clone(), reason: text("asked") };
+    let (sku, reason) = (text("MUG"), text("asked"));
+    let grant = RightsGranted { sku, to, ranges: ranges.clone(), reason, answers: None };
     let links = [came, op(301, Body::RightsGranted(grant))].iter().map(|op| Link::sign(op, &key())).collect();
     let proof = GrantProof { space, links };
     check_file("grant-proof", &proof.to_bytes());

@@ -7,16 +7,19 @@
 
 use crate::payment_desk::{PaymentDesk, Shown, Wish};
 use crate::planted::{Mistake, Planted};
+use crate::stock_desk::{Policy, StockDesk};
 use crate::turn::{Answer, Known, Outcome, Projection, Reading, Turn, moved_by, read_answer};
+use crate::watch_desk::{self, Needs, WatchDesk, WitnessInput, WitnessName};
 use ed25519_dalek::{Signer, SigningKey};
 use fieldkit_core::author::{Author, Context, Draft};
 use fieldkit_core::body::{Body, ReplicaAdmitted, RollbackNoticed};
-use fieldkit_core::decide::{self, Command, Founding, Place};
+use fieldkit_core::decide::{self, Command, Founding, Gate, Place};
 use fieldkit_core::id::{Hash, OpId, PoolId, ReplicaKey, Space, StreamId, Zero};
 use fieldkit_core::ledger::Ledger;
 use fieldkit_core::op::{Account, Actor, CommandKey, Head, Key, SealedOp, Unit};
 use fieldkit_core::order::Order;
 use fieldkit_core::payment::Payment;
+use fieldkit_core::pool::deeds;
 use fieldkit_core::refusal::Refusal;
 use fieldkit_core::stamp::ClockQuality;
 use fieldkit_core::witness::{Sighting, Verdict, judge};
@@ -81,8 +84,28 @@ pub enum Input {
     Synced,
     /// State and views hold everything up to this turn.
     Projected(u64),
+    /// Ops of other replicas: each continues its stream and comes after its causes; signatures were verified, and the
+    /// signed ends stand in them. `orders` are those that `Engine::wanted` named.
+    Foreign(Box<Foreign>),
+    /// What a witness says.
+    Witness(WitnessInput),
+    /// The time that `poll_watch` named has come.
+    Tick(u64),
     /// Something about a device, at a time on a clock that only goes forward, in milliseconds.
     Device(OpId, u64, DeviceInput),
+}
+
+/// Ops of other replicas.
+#[derive(Clone, Debug, Default)]
+pub struct Foreign {
+    /// Ops that continue what is folded as their stream.
+    pub ops: Vec<SealedOp>,
+    /// Ops of other branches of forked streams.
+    pub branches: Vec<SealedOp>,
+    /// Signed ends of streams.
+    pub heads: Vec<(StreamId, Head, [u8; 64])>,
+    /// Orders that the ops speak of.
+    pub orders: Vec<Arc<Order>>,
 }
 
 /// What reaches a device's desk.
@@ -128,12 +151,28 @@ pub enum Output {
     Project(Box<Projection>),
     /// Something for a device.
     Device(OpId, DeviceOutput),
-    /// A device's desk reports: give this as a command of the replica itself, and close the turn.
-    Decide(Ticket, Box<Command>, CommandKey),
+    /// A desk reports: give this as a command of the replica itself, at this event or the one at hand, and close the turn.
+    Decide(Ticket, Option<OpId>, Box<Command>, CommandKey),
+    /// Let a witness take the second head for the first, if the first is what it holds, and say what it holds then.
+    Tell(WitnessName, StreamId, Head, Head),
+    /// Another branch of a stream is durable: fold everything anew.
+    Refold,
+}
+
+/// Whose command it is, where it is the engine's own.
+#[derive(Clone, Copy, Debug)]
+enum Reporter {
+    Device(OpId),
+    Watch,
+    Stock,
 }
 
 /// Tickets of the engine's own commands have this bit.
 const OWN_TICKET: u64 = 1 << 63;
+
+/// Kinds of ops that may use rights or speak of the watch: sales, open orders, and all about rights; a test holds them
+/// to `Body::KINDS`.
+const USES_RIGHTS: [std::ops::RangeInclusive<u16>; 3] = [32..=32, 35..=35, 80..=89];
 
 /// A key answered lately: what the answering op says, and the turn that made it.
 struct Recent {
@@ -148,6 +187,11 @@ struct Release {
     replies: Vec<(Ticket, Box<Answer>)>,
     payments: Vec<Payment>,
     projection: Projection,
+    /// What its answers wait for beside the disk.
+    needs: Vec<Needs>,
+    /// Own ops about the watch.
+    watch: Vec<(OpId, u64, Body)>,
+    refold: bool,
 }
 
 /// A command that waits for a lookup, and the newest turn that the state held when it was asked for.
@@ -172,6 +216,14 @@ pub struct Engine {
     moved: BTreeSet<(OpId, OpId)>,
     /// Turns given out and not yet synced, the oldest first: what each will release.
     unsynced: VecDeque<Release>,
+    /// Turns that are durable and wait for witnesses.
+    unwitnessed: VecDeque<Release>,
+    /// Events in which the open turn uses rights, and the last op that does.
+    used: BTreeMap<OpId, (StreamId, Head)>,
+    /// Own ops about the watch in the open turn.
+    watch_ops: Vec<(OpId, u64, Body)>,
+    watch: WatchDesk,
+    stock: StockDesk,
     waiting: BTreeMap<Ticket, Waiting>,
     /// The newest turn that the state holds.
     projected: u64,
@@ -183,7 +235,7 @@ pub struct Engine {
     /// Desks by the device that they work.
     desks: BTreeMap<OpId, PaymentDesk>,
     /// Commands of desks under way.
-    reports: BTreeMap<Ticket, OpId>,
+    reports: BTreeMap<Ticket, Reporter>,
     reported: u64,
     planted: Planted,
 }
@@ -205,6 +257,11 @@ impl Engine {
             replies: Vec::new(),
             moved: BTreeSet::new(),
             unsynced: VecDeque::new(),
+            unwitnessed: VecDeque::new(),
+            used: BTreeMap::new(),
+            watch_ops: Vec::new(),
+            watch: WatchDesk::default(),
+            stock: StockDesk::default(),
             waiting: BTreeMap::new(),
             projected: 0,
             outputs: VecDeque::new(),
@@ -221,6 +278,24 @@ impl Engine {
     #[cfg(feature = "planted")]
     pub fn plant(&mut self, mistake: Mistake) {
         self.planted = Planted::of(mistake);
+    }
+
+    /// From now on limited goods of several kits are sold only under the eyes of witnesses; `nonce` is drawn by lot at
+    /// each start.
+    pub fn guard(&mut self, nonce: [u8; 16], policy: Policy) {
+        self.watch.begin(nonce);
+        self.stock.begin(policy);
+    }
+
+    /// Whether limited goods may be sold at an event, and what may be if not.
+    pub fn gate(&mut self, event: OpId) -> Gate {
+        self.watch.gate(&self.ledger, self.author.replica, Some(event))
+    }
+
+    /// Orders that must be at hand before these ops of other replicas come in.
+    pub fn wanted(&self, ops: &[SealedOp]) -> BTreeSet<OpId> {
+        let wanted = ops.iter().filter_map(Ledger::wants);
+        wanted.filter(|id| !self.ledger.orders.contains_key(id)).collect()
     }
 
     /// Takes note of the signed ends that the journal has, so that own streams which grew since are signed.
@@ -346,8 +421,12 @@ impl Engine {
             Input::SignDue => self.unsigned_turns = SIGN_TURNS,
             Input::Synced => self.synced(),
             Input::Projected(turn) => self.projected(turn),
+            Input::Foreign(foreign) => self.take(*foreign),
+            Input::Witness(input) => self.watch.hear(input),
+            Input::Tick(now_ms) => self.tell_time(now_ms),
             Input::Device(device, now_ms, input) => self.device(device, now_ms, input),
         }
+        self.release_witnessed();
         self.work_desks();
     }
 
@@ -364,9 +443,16 @@ impl Engine {
     /// Says how late it is, on the clock of `Input::Device`. To be said before every other input while terminals are
     /// worked: a request that follows from a command or a sync waits for its answer from then on.
     pub fn tell_time(&mut self, now_ms: u64) {
+        self.watch.tell_time(now_ms);
         for desk in self.desks.values_mut() {
             desk.tell_time(now_ms);
         }
+    }
+
+    /// When an `Input::Tick` is wanted, if nothing else comes.
+    pub fn poll_watch(&self) -> Option<u64> {
+        let needs = self.unwitnessed.front().and_then(|release| release.needs.first());
+        self.watch.poll_timeout(needs)
     }
 
     /// Works an accepted terminal from now on.
@@ -388,7 +474,14 @@ impl Engine {
 
     /// Lets desks do their next things. They act on what is durable, so not while a turn is open or on its way.
     fn work_desks(&mut self) {
-        let durable = self.unsynced.is_empty() && self.turn.ops.is_empty() && self.replies.is_empty();
+        let written = self.unsynced.is_empty() && self.turn.ops.is_empty() && self.replies.is_empty();
+        let durable = written && self.unwitnessed.is_empty();
+        if written {
+            self.work_watch();
+        }
+        if durable {
+            self.work_stock();
+        }
         for (device, desk) in &mut self.desks {
             if durable {
                 desk.act(&self.ledger);
@@ -401,13 +494,62 @@ impl Engine {
                     Wish::Decide(command, key) => {
                         self.reported += 1;
                         let ticket = Ticket(OWN_TICKET | self.reported);
-                        self.reports.insert(ticket, *device);
-                        Output::Decide(ticket, Box::new(command), key)
+                        self.reports.insert(ticket, Reporter::Device(*device));
+                        Output::Decide(ticket, None, Box::new(command), key)
                     }
                 };
                 self.outputs.push_back(output);
             }
         }
+    }
+
+    fn work_watch(&mut self) {
+        self.watch.act(&self.ledger, self.author.replica);
+        while let Some(wish) = self.watch.poll_wish() {
+            match wish {
+                watch_desk::Wish::Decide(event, command, key) => self.report(Reporter::Watch, event, command, key),
+                watch_desk::Wish::Tell(name, stream, from, to) => {
+                    self.outputs.push_back(Output::Tell(name, stream, from, to));
+                }
+            }
+        }
+    }
+
+    fn work_stock(&mut self) {
+        let own = self.author.replica;
+        let gates: BTreeMap<OpId, Gate> =
+            self.ledger.events.keys().map(|event| (*event, self.watch.gate(&self.ledger, own, Some(*event)))).collect();
+        let gate = |event: OpId| gates.get(&event).cloned().unwrap_or_default();
+        if let Some((event, command, key)) = self.stock.act(&self.ledger, own, gate) {
+            self.report(Reporter::Stock, event, command, key);
+        }
+    }
+
+    fn report(&mut self, reporter: Reporter, event: OpId, command: Command, key: CommandKey) {
+        self.reported += 1;
+        let ticket = Ticket(OWN_TICKET | self.reported);
+        self.reports.insert(ticket, reporter);
+        self.outputs.push_back(Output::Decide(ticket, Some(event), Box::new(command), key));
+    }
+
+    /// Takes over ops of other replicas: they are written like own ones, and become durable with the next turn.
+    fn take(&mut self, foreign: Foreign) {
+        for order in foreign.orders {
+            self.order_turns.insert(order.order_id, self.turns + 1);
+            self.ledger.orders.entry(order.order_id).or_insert(order);
+        }
+        for op in foreign.ops {
+            let head = self.ledger.head(&op.op.stream);
+            if op.op.seq > head.seq && self.ledger.apply(&op) {
+                self.note(&op);
+                self.turn.ops.push(op);
+            }
+        }
+        self.author.last_stamp.physical_ms = self.author.last_stamp.physical_ms.max(self.ledger.floor_ms);
+        self.collect_orders();
+        self.turn.branches.extend(foreign.branches);
+        let known = |(stream, head, _): &(StreamId, Head, [u8; 64])| self.ledger.head(stream) == *head;
+        self.turn.heads.extend(foreign.heads.into_iter().filter(known));
     }
 
     fn admit(&mut self, ticket: Ticket, asked: Box<Asked>) {
@@ -437,7 +579,9 @@ impl Engine {
         let recent = self.recent_keys.get(&asked.key.key).map(|recent| (recent.known, recent.reading.clone()));
         let answer = match recent.or(answered.map(|(known, op)| (known, read_answer(&op)))) {
             Some((known, reading)) => self.repeat(&asked, known, reading),
-            None => self.answer_anew(&asked),
+            None => {
+                self.answer_anew(&asked, matches!(self.reports.get(&ticket), Some(Reporter::Watch | Reporter::Stock)))
+            }
         };
         self.replies.push((ticket, Box::new(answer)));
     }
@@ -459,8 +603,10 @@ impl Engine {
         Answer { result, repeated: true }
     }
 
-    fn answer_anew(&mut self, asked: &Asked) -> Answer {
-        let place = Place { replica: self.author.replica, event: asked.event };
+    /// A wish of the kit's own that the rules refuse leaves no trace: `silent`.
+    fn answer_anew(&mut self, asked: &Asked, silent: bool) -> Answer {
+        let gate = self.watch.gate(&self.ledger, self.author.replica, asked.event);
+        let place = Place { replica: self.author.replica, event: asked.event, gate };
         let context = Context {
             actor: asked.actor,
             wall_ms: asked.wall_ms,
@@ -470,6 +616,7 @@ impl Engine {
         let decided = decide::decide(self.planted.or_before(&self.ledger), &asked.command, &place, &context);
         let (drafts, refusal) = match decided {
             Ok(drafts) => (drafts, None),
+            Err(refusal) if silent => return Answer { result: Err(refusal), repeated: false },
             Err(refusal) => (vec![decide::record_refusal(&self.ledger, &refusal, &place)], Some(refusal)),
         };
         let range = self.write(drafts, &context);
@@ -494,6 +641,7 @@ impl Engine {
         let ops = self.author.write(&mut self.ledger, drafts, context);
         for op in &ops {
             self.note(op);
+            self.note_rights(op);
         }
         self.turn.ops.extend(ops);
         self.collect_orders();
@@ -526,6 +674,30 @@ impl Engine {
         }
     }
 
+    /// Notes what an own op does with rights, and what it says about the watch.
+    fn note_rights(&mut self, op: &SealedOp) {
+        if !self.watch.is_begun() || !USES_RIGHTS.iter().any(|kinds| kinds.contains(&op.op.kind)) {
+            return;
+        }
+        let space = self.ledger.streams.get(&op.op.stream).and_then(|stream| stream.space.as_ref());
+        let Some(event) = space.and_then(Space::event) else { return };
+        let Ok(body) = Body::open(op.op.kind, &op.op.body) else { return };
+        match body {
+            Body::WatchSet(_) | Body::HoldingAdmitted(_) => self.watch_ops.push((event, op.op.seq, body)),
+            body => {
+                let uses = matches!(body, Body::HolderAnswered(_)) || !deeds(&op.hash, &event, &body).is_empty();
+                if uses {
+                    let head = Head { seq: op.op.seq, hash: op.hash };
+                    self.used.insert(event, (op.op.stream, head));
+                }
+                // Others are told of a stream up to a signed end: a grant is not to wait for one.
+                if let Body::RightsGranted(_) = body {
+                    self.unsigned_turns = SIGN_TURNS;
+                }
+            }
+        }
+    }
+
     fn collect_orders(&mut self) {
         for id in self.ledger.take_changed() {
             self.order_turns.insert(id, self.turns + 1);
@@ -544,9 +716,10 @@ impl Engine {
         self.planted.end_of_batch(&self.ledger);
         self.note_growth();
         let signing = self.unsigned_turns >= SIGN_TURNS && !self.unsigned.is_empty();
-        if self.turn.ops.is_empty() && !signing {
-            // Repeated answers may speak of ops that are still on their way to the disk.
-            match self.unsynced.back_mut() {
+        let nothing = self.turn.ops.is_empty() && self.turn.branches.is_empty() && self.turn.heads.is_empty();
+        if nothing && !signing {
+            // Repeated answers may speak of ops that are still on their way to the disk, or to a witness.
+            match self.unsynced.back_mut().or(self.unwitnessed.back_mut()) {
                 Some(last) => last.replies.append(&mut replies),
                 None => self.release(Release { replies, ..Release::default() }),
             }
@@ -560,7 +733,11 @@ impl Engine {
         let moved = std::mem::take(&mut self.moved);
         let now = |(order, payment): (OpId, OpId)| self.ledger.orders.get(&order)?.payment(payment).cloned();
         let payments = moved.into_iter().filter_map(now).collect();
-        self.unsynced.push_back(Release { replies, payments, projection });
+        let used = std::mem::take(&mut self.used);
+        let needs =
+            used.iter().filter_map(|(event, (stream, head))| self.watch.needs(*event, *stream, *head)).collect();
+        let (watch, refold) = (std::mem::take(&mut self.watch_ops), !self.turn.branches.is_empty());
+        self.unsynced.push_back(Release { replies, payments, projection, needs, watch, refold });
         self.turn.number = self.turns;
         let turn = std::mem::take(&mut self.turn);
         self.outputs.push_back(Output::Append(turn));
@@ -584,21 +761,49 @@ impl Engine {
     }
 
     fn synced(&mut self) {
-        if let Some(release) = self.unsynced.pop_front() {
-            self.release(release);
+        let Some(mut release) = self.unsynced.pop_front() else { return };
+        for (event, seq, body) in std::mem::take(&mut release.watch) {
+            match body {
+                Body::WatchSet(body) => self.watch.watch_set(event, body.nonce, &body.witnesses, seq),
+                Body::HoldingAdmitted(body) => self.watch.admitted(event, body.nonce, &body.pools),
+                _ => {}
+            }
+        }
+        for needs in &release.needs {
+            self.watch.tell(needs.event, needs.stream, needs.head);
+        }
+        self.unwitnessed.push_back(release);
+    }
+
+    /// Releases what is durable and seen by whoever watches; witnesses that take too long are given up.
+    fn release_witnessed(&mut self) {
+        while let Some(first) = self.unwitnessed.front() {
+            if let Some(needs) = first.needs.iter().find(|needs| !self.watch.is_met(needs)).copied() {
+                return self.watch.give_up(&needs);
+            }
+            if let Some(release) = self.unwitnessed.pop_front() {
+                self.release(release);
+            }
         }
     }
 
-    fn release(&mut self, Release { replies, payments, projection }: Release) {
+    fn release(&mut self, release: Release) {
+        let Release { replies, payments, projection, refold, .. } = release;
         for (ticket, answer) in replies {
             match self.reports.remove(&ticket) {
                 None => self.outputs.push_back(Output::Reply(ticket, answer)),
-                Some(device) => {
+                Some(Reporter::Device(device)) => {
                     if let Some(desk) = self.desks.get_mut(&device) {
                         desk.answered(answer.result.is_ok(), &self.ledger);
                     }
                 }
+                Some(Reporter::Watch) if answer.result.is_err() => self.watch.refused(),
+                Some(Reporter::Watch) => {}
+                Some(Reporter::Stock) => self.stock.answered(),
             }
+        }
+        if refold {
+            self.outputs.push_back(Output::Refold);
         }
         if !payments.is_empty() {
             self.outputs.push_back(Output::Payments(payments));

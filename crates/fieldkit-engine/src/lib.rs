@@ -7,10 +7,14 @@
 mod engine;
 mod payment_desk;
 mod planted;
+mod stock_desk;
 mod turn;
+mod watch_desk;
 
-pub use engine::{Asked, DeviceInput, DeviceOutput, Engine, Input, Load, Output, SIGN_TURNS, Ticket};
+pub use engine::{Asked, DeviceInput, DeviceOutput, Engine, Foreign, Input, Load, Output, SIGN_TURNS, Ticket};
 pub use payment_desk::{Link, Shown};
 #[cfg(feature = "planted")]
 pub use planted::Mistake;
+pub use stock_desk::Policy;
 pub use turn::{Answer, Known, Outcome, Projection, Turn};
+pub use watch_desk::{WitnessInput, WitnessKind, WitnessName};

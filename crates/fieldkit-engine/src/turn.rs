@@ -14,6 +14,8 @@ pub struct Turn {
     pub number: u64,
     /// The ops, in the order in which they were made.
     pub ops: Vec<SealedOp>,
+    /// Ops of other branches of forked streams.
+    pub branches: Vec<SealedOp>,
     /// Ends of streams that grew, signed: now and then, not at every turn.
     pub heads: Vec<(StreamId, Head, [u8; 64])>,
 }
@@ -59,6 +61,8 @@ pub enum Outcome {
     Device(OpId),
     /// A payment without order was found or cleared up.
     Foreign(OpId),
+    /// Something about rights of limited goods that is not about one SKU.
+    Rights,
 }
 
 /// The answer to a command.
@@ -107,6 +111,10 @@ pub(crate) fn read_answer(op: &SealedOp) -> Option<Reading> {
         Body::RightsGranted(body) => Reading::Plain(Ok(Outcome::Item(body.sku))),
         Body::RightsWrittenOff(body) => Reading::Plain(Ok(Outcome::Item(body.sku))),
         Body::HolderDeclaredLost(body) => Reading::Plain(Ok(Outcome::Item(body.sku))),
+        Body::RightsAsked(body) => Reading::Plain(Ok(Outcome::Item(body.sku))),
+        Body::WatchSet(_) | Body::HoldingAdmitted(_) | Body::KeeperVowed(_) | Body::HolderAnswered(_) => {
+            Reading::Plain(Ok(Outcome::Rights))
+        }
         Body::RightsReturned(body) => Reading::Order { order: body.order },
         Body::RightsUsed(body) => Reading::Order { order: body.order },
         Body::CatalogueImported(body) => Reading::Plain(Ok(Outcome::Imported(body))),

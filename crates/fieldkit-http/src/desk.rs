@@ -192,6 +192,8 @@ pub enum Gain {
     Device(OpId),
     /// A payment without order.
     Foreign(OpId),
+    /// Something about rights that is not about one SKU.
+    Rights,
 }
 
 /// Why a command gave nothing.

@@ -334,7 +334,7 @@ impl Loop {
                 }
                 Output::Append(_) => self.engine.handle(Input::Synced),
                 Output::Reply(_, answer) => answered = Some(*answer),
-                Output::Payments(_) | Output::Device(..) | Output::Decide(..) => {}
+                Output::Payments(_) | Output::Device(..) | Output::Decide(..) | Output::Tell(..) | Output::Refold => {}
                 Output::Project(projection) => {
                     let stock = projection.items.into_iter().map(|(event, sku)| Update::Stock { event, sku });
                     let orders = projection.orders.into_iter().map(Update::Order);
@@ -397,6 +397,7 @@ fn given(answer: Answer) -> Given {
         Ok(Outcome::Event(id)) => Ok(Gain::Event(id)),
         Ok(Outcome::Device(id)) => Ok(Gain::Device(id)),
         Ok(Outcome::Foreign(id)) => Ok(Gain::Foreign(id)),
+        Ok(Outcome::Rights) => Ok(Gain::Rights),
         Err(refusal) => Err(Failure::Refused(refusal)),
     };
     Given { result, repeated: answer.repeated, durability: Durability::OnThisKit }

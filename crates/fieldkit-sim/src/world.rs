@@ -394,7 +394,8 @@ impl World {
                 Output::Reply(ticket, answer) => self.reply(kit, ticket, *answer),
                 Output::Payments(_) => {}
                 Output::Project(projection) => self.project(kit, *projection),
-                Output::Decide(ticket, command, key) => {
+                Output::Tell(..) | Output::Refold => {}
+                Output::Decide(ticket, _, command, key) => {
                     let now_ms = self.now_ms;
                     self.log.line(now_ms, || format!("kit {kit} reports {command:.180?}"));
                     if !self.repeats_itself(kit) {

@@ -342,9 +342,13 @@ impl Shop {
                 }
                 Output::Payments(_) => {}
                 Output::Device(device, output) => self.device(device, output),
-                Output::Decide(ticket, command, key) => {
+                Output::Decide(ticket, event, command, key) => {
                     self.pace.found |= matches!(*command, Command::RecordForeign { .. });
-                    self.decide_as(ticket, Actor::Device(Zero), *command, key);
+                    self.decide_as(ticket, Actor::Device(Zero), event, *command, key);
+                }
+                Output::Tell(..) => {}
+                Output::Refold => {
+                    fatal_text("two histories of one kit came together; they are counted at the next start")
                 }
                 Output::Project(projection) => self.project(*projection),
             }
@@ -605,7 +609,7 @@ impl Shop {
                 // Whether it is open is part of the status.
                 self.publish(Update::Status);
             }
-            Gain::Device(_) | Gain::Foreign(_) => self.publish(Update::Status),
+            Gain::Device(_) | Gain::Foreign(_) | Gain::Rights => self.publish(Update::Status),
             Gain::Event(event) => {
                 self.standing.choose(self.engine.ledger(), *event, &self.data);
                 self.publish(Update::Status);
@@ -760,6 +764,7 @@ fn gain(outcome: Outcome) -> Gain {
         Outcome::Event(event) => Gain::Event(event),
         Outcome::Device(device) => Gain::Device(device),
         Outcome::Foreign(found) => Gain::Foreign(found),
+        Outcome::Rights => Gain::Rights,
     }
 }
 

@@ -20,6 +20,8 @@ record! {
         pub ranges: Vec<UnitRange>,
         /// Why.
         pub reason: String,
+        /// The `RightsAsked` that this answers, where it does.
+        pub answers: Option<OpId>,
     }
 }
 

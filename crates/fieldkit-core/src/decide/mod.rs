@@ -12,22 +12,27 @@ mod report;
 mod rights;
 mod sale;
 mod settle;
+mod watch;
 
 pub use catalogue::{ImportRow, NewItem, StockChange};
 pub use event::{Founding, NewEvent, business_day};
+pub use rights::available;
 pub use sale::{LineRequest, OrderRequest, TenderRequest};
+pub use watch::unanswered;
 
 use crate::author::{Context, Draft};
 use crate::body::{
-    Body, Charged, CommandRefused, DeviceAccepted, Direction, Edit, PaymentStep, Role, StockReason, TerminalRecord,
+    Admission, Body, Charged, CommandRefused, DeviceAccepted, Direction, Edit, PaymentStep, Role, StockReason,
+    TerminalRecord,
 };
 use crate::card_number;
 use crate::event::{Event, EventState};
-use crate::id::{OpId, ReplicaKey, Space, StreamId};
+use crate::id::{OpId, PoolId, ReplicaKey, Space, StreamId};
 use crate::ledger::Ledger;
 use crate::op::Actor;
 use crate::order::Order;
 use crate::refusal::{PaymentRefusal, Refusal};
+use std::collections::BTreeSet;
 
 /// A wish from the edge.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -170,6 +175,52 @@ pub enum Command {
         to: ReplicaKey,
         /// Why.
         reason: String,
+        /// The `RightsAsked` that this answers, where it does.
+        answers: Option<OpId>,
+    },
+    /// Ask another replica for rights.
+    AskRights {
+        /// The SKU.
+        sku: String,
+        /// Who is asked.
+        of: ReplicaKey,
+        /// How many.
+        quantity: u32,
+    },
+    /// Keep limited goods for other kits, and sell none here.
+    VowKeeping {
+        /// What people call this replica.
+        label: String,
+    },
+    /// Say who watches this replica: the replica's alone.
+    SetWatch {
+        /// Names of the witnesses.
+        witnesses: Vec<[u8; 16]>,
+        /// Those that watched before and did not see this.
+        lost: Vec<[u8; 16]>,
+        /// Drawn by lot at each start.
+        nonce: [u8; 16],
+    },
+    /// Open limited goods after a start without their witnesses.
+    AdmitHolding {
+        /// On whose word; a slip was compared with the chain by whoever gives this.
+        how: Admission,
+        /// The position on the slip, 0 where there is none.
+        seen: u64,
+        /// Drawn by lot at each start.
+        nonce: [u8; 16],
+    },
+    /// Say that what is known of a lost keeper's grants is all that counts.
+    AnswerKeeper {
+        /// The keeper.
+        keeper: ReplicaKey,
+        /// For whom: this replica itself, or one that the owner declares absent.
+        on_behalf: ReplicaKey,
+    },
+    /// Take over what a lost keeper held, once everybody answered.
+    TakeOver {
+        /// The keeper.
+        keeper: ReplicaKey,
     },
     /// Let units go that another kit took back for an order of this one.
     ReleaseUnits {
@@ -254,7 +305,12 @@ impl Command {
             | Command::MoveCash { .. }
             | Command::CountDrawer { .. } => Givers::Persons(&[Role::Owner, Role::Seller]),
             Command::MovePayment { .. } | Command::RecordForeign { .. } => Givers::Devices,
-            Command::GrantRights { .. } | Command::ReleaseUnits { .. } => Givers::Any(&[Role::Owner, Role::Seller]),
+            Command::GrantRights { .. } | Command::ReleaseUnits { .. } | Command::AskRights { .. } => {
+                Givers::Any(&[Role::Owner, Role::Seller])
+            }
+            Command::SetWatch { .. } | Command::TakeOver { .. } => Givers::Devices,
+            Command::AdmitHolding { .. } => Givers::Persons(&[Role::Owner, Role::Seller]),
+            Command::AnswerKeeper { .. } | Command::VowKeeping { .. } => Givers::Any(&[Role::Owner]),
         }
     }
 }
@@ -269,6 +325,16 @@ enum Givers {
     Any(&'static [Role]),
 }
 
+/// Whether a replica may use its rights now: after a start only once it is known that it did not go back.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Gate {
+    /// It may.
+    #[default]
+    Open,
+    /// It may not, but in these pools.
+    ShutBut(BTreeSet<PoolId>),
+}
+
 /// Where a command is decided: by which replica, at which event.
 #[derive(Clone, Debug)]
 pub struct Place {
@@ -276,9 +342,21 @@ pub struct Place {
     pub replica: ReplicaKey,
     /// The event, where one is chosen.
     pub event: Option<OpId>,
+    /// Whether it may use its rights.
+    pub gate: Gate,
 }
 
 impl Place {
+    /// A replica at an event that may use its rights.
+    pub fn at(replica: ReplicaKey, event: Option<OpId>) -> Self {
+        Place { replica, event, gate: Gate::Open }
+    }
+
+    /// Whether rights of a pool may not be used now.
+    fn is_shut(&self, pool: PoolId) -> bool {
+        matches!(&self.gate, Gate::ShutBut(open) if !open.contains(&pool))
+    }
+
     /// The event's space, and the event, which must be open.
     fn open_event<'a>(&self, ledger: &'a Ledger) -> Result<(OpId, Space, &'a Event), Refusal> {
         let (id, space, event) = self.any_event(ledger)?;
@@ -290,7 +368,7 @@ impl Place {
 
     /// The same replica at the event of `order`.
     fn of(&self, order: &Order) -> Place {
-        Place { replica: self.replica, event: Some(order.event) }
+        Place { replica: self.replica, event: Some(order.event), gate: self.gate.clone() }
     }
 
     /// The event's space, and the event, open or closed.
@@ -346,7 +424,15 @@ pub fn decide(ledger: &Ledger, command: &Command, place: &Place, context: &Conte
         }
         Command::RecordForeign { device, record } => report::record_foreign(ledger, *device, record, place),
         Command::SettleForeign { found, note } => report::settle_foreign(ledger, *found, note, place),
-        Command::GrantRights { sku, quantity, to, reason } => rights::grant(ledger, sku, *quantity, *to, reason, place),
+        Command::GrantRights { sku, quantity, to, reason, answers } => {
+            rights::grant(ledger, sku, *quantity, *to, reason, *answers, place)
+        }
+        Command::AskRights { sku, of, quantity } => watch::ask(ledger, sku, *of, *quantity, place),
+        Command::VowKeeping { label } => watch::vow(ledger, label, place),
+        Command::SetWatch { witnesses, lost, nonce } => watch::set(ledger, witnesses, lost, *nonce, place),
+        Command::AdmitHolding { how, seen, nonce } => watch::admit(ledger, *how, *seen, *nonce, place),
+        Command::AnswerKeeper { keeper, on_behalf } => watch::answer(ledger, *keeper, *on_behalf, place, context),
+        Command::TakeOver { keeper } => watch::take_over(ledger, *keeper, place),
         Command::ReleaseUnits { order } => rights::release(ledger, *order, place),
         Command::DeclareLost { sku, holder } => rights::declare_lost(ledger, sku, *holder, place),
         Command::AcceptDevice(device) => report::accept(ledger, device, place),

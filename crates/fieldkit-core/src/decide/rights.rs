@@ -28,6 +28,8 @@ pub(super) struct Holding {
     pub drafts: Vec<Draft>,
     /// Who holds more, and how much.
     pub elsewhere: Vec<(String, i64)>,
+    /// Whether nothing of it may be used before a witness is heard.
+    pub shut: bool,
 }
 
 impl Holding {
@@ -35,7 +37,8 @@ impl Holding {
     pub fn of(ledger: &Ledger, place: &Place, id: OpId, space: &Space, event: &Event, sku: &str) -> Self {
         let pool_id = PoolId::of(&id, sku);
         let here = event.here_at(pool_id, |other| is_own(ledger, place.replica, other));
-        let mut holding = Holding { free: RangeSet::default(), here, drafts: Vec::new(), elsewhere: Vec::new() };
+        let shut = place.is_shut(pool_id);
+        let mut holding = Holding { free: RangeSet::default(), here, drafts: Vec::new(), elsewhere: Vec::new(), shut };
         let Some(pool) = event.pools.get(&pool_id) else { return holding };
         holding.free = pool.usable(pool_id, &place.replica);
         for (holder, held) in pool.holders() {
@@ -59,6 +62,9 @@ impl Holding {
 
     /// Units that may be sold here now.
     pub fn available(&self) -> i64 {
+        if self.shut {
+            return 0;
+        }
         i64::try_from(self.free.count()).unwrap_or(i64::MAX).min(self.here.max(0))
     }
 
@@ -73,9 +79,21 @@ impl Holding {
 
     /// The no to `wanted` units.
     pub fn sold_out(&self, sku: &str, wanted: i64) -> Refusal {
+        if self.shut {
+            return Refusal::GateShut(sku.to_owned());
+        }
         let elsewhere = self.elsewhere.clone();
         Refusal::SoldOut { sku: sku.to_owned(), here: self.available(), wanted, elsewhere }
     }
+}
+
+/// Limited units of a SKU that a replica may use now, 0 where the SKU is not limited.
+pub fn available(ledger: &Ledger, place: &Place, sku: &str) -> i64 {
+    let Ok((id, space, event)) = place.open_event(ledger) else { return 0 };
+    if limit(event, sku) != Limit::Hard {
+        return 0;
+    }
+    Holding::of(ledger, place, id, &space, event, sku).available()
 }
 
 /// Gives rights to another replica. What the count of the goods does not cover is ended first, so that nobody is given
@@ -86,6 +104,7 @@ pub(super) fn grant(
     quantity: i64,
     to: ReplicaKey,
     reason: &str,
+    answers: Option<OpId>,
     place: &Place,
 ) -> Result<Vec<Draft>, Refusal> {
     let (id, space, event) = place.open_event(ledger)?;
@@ -105,7 +124,7 @@ pub(super) fn grant(
     let surplus = holding.free.count().saturating_sub(u64::try_from(holding.here).unwrap_or(0));
     drafts.extend(write_off(&space, sku, holding.free.take_last(surplus), StockReason::Counted));
     let ranges = holding.free.take_last(wanted);
-    let body = RightsGranted { sku: sku.to_owned(), to, ranges, reason };
+    let body = RightsGranted { sku: sku.to_owned(), to, ranges, reason, answers };
     drafts.push(Draft::new(space, Body::RightsGranted(body)).answering());
     Ok(drafts)
 }
@@ -123,6 +142,9 @@ pub(super) fn declare_lost(
         return Err(Refusal::UnknownKit(holder.label()));
     }
     let pool_id = PoolId::of(&id, sku);
+    if place.is_shut(pool_id) {
+        return Err(Refusal::GateShut(sku.to_owned()));
+    }
     let usable = event.pools.get(&pool_id).map(|pool| pool.usable(pool_id, &holder)).unwrap_or_default();
     let kit = ledger.label(&holder);
     if usable.count() == 0 {
@@ -211,6 +233,7 @@ pub(super) fn retaken<'a>(
         if limit(event, sku) != Limit::Hard {
             continue;
         }
+        sells(event, place, sku)?;
         let mut holding = Holding::of(ledger, place, id, &space, event, sku);
         let quantity_signed = i64::try_from(quantity).unwrap_or(i64::MAX);
         if holding.available() < quantity_signed {
@@ -240,12 +263,17 @@ pub(super) fn write_off(space: &Space, sku: &str, ranges: Vec<UnitRange>, reason
     (!body.ranges.is_empty()).then(|| Draft::new(space.clone(), Body::RightsWrittenOff(body)))
 }
 
+/// Refuses at a replica that only keeps limited goods.
+pub(super) fn sells(event: &Event, place: &Place, sku: &str) -> Result<(), Refusal> {
+    if event.keepers.contains(&place.replica) { Err(Refusal::Keeper(sku.to_owned())) } else { Ok(()) }
+}
+
 /// What a pool does at zero.
 pub(super) fn limit(event: &Event, sku: &str) -> Limit {
     event.items.get(sku).map_or(Limit::Soft, Item::limit)
 }
 
-fn limited(event: &Event, sku: &str) -> Result<(), Refusal> {
+pub(super) fn limited(event: &Event, sku: &str) -> Result<(), Refusal> {
     match event.items.get(sku) {
         None => Err(Refusal::UnknownSku(super::shown(sku))),
         Some(item) if item.limit() == Limit::Hard => Ok(()),
@@ -255,7 +283,7 @@ fn limited(event: &Event, sku: &str) -> Result<(), Refusal> {
 
 /// Whether what `other` holds is `replica`'s: its own, or a past life's of a kit that is alone in its organisation.
 /// Where there are others, a past life may have given them what this one forgot.
-fn is_own(ledger: &Ledger, replica: ReplicaKey, other: &ReplicaKey) -> bool {
+pub(super) fn is_own(ledger: &Ledger, replica: ReplicaKey, other: &ReplicaKey) -> bool {
     let alone = || ledger.replicas.keys().all(|known| ledger.goes_on_for(replica, *known));
     *other == replica || (ledger.goes_on_for(replica, *other) && alone())
 }

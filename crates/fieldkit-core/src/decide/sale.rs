@@ -378,6 +378,7 @@ fn name_units(ledger: &Ledger, lines: &mut [Line], place: &Place) -> Result<Vec<
     let wanted: Vec<(String, i64)> = wanted.collect();
     let mut drafts = Vec::new();
     for (sku, quantity) in wanted {
+        rights::sells(event, place, &sku)?;
         let mut holding = Holding::of(ledger, place, id, &space, event, &sku);
         if holding.available() < quantity {
             return Err(holding.sold_out(&sku, quantity));

@@ -6,7 +6,8 @@
 //! Absent on purpose: the sums themselves (`pool`), and which ops belong to a branch (`fork`).
 
 use super::{AnomalyKind, Ledger, number};
-use crate::body::{Body, UnitRange};
+use crate::body::{Body, HolderAnswered, RightsAsked, RightsGranted, UnitRange, WatchSet};
+use crate::event::{Ask, KeeperGrant, Watch};
 use crate::id::{OpId, PoolId, ReplicaKey, Space, StreamId};
 use crate::op::SealedOp;
 use crate::order::UnitsMoved;
@@ -26,9 +27,91 @@ impl Ledger {
         {
             event.pools.entry(PoolId::of(&event_id, &moved.sku)).or_default().sku.clone_from(&moved.sku);
         }
+        if let Body::RightsGranted(granted) = body
+            && !self.fold_grant(op, event_id, granted)
+        {
+            return;
+        }
         for (deed, ranges) in deeds(&op.hash, &event_id, body) {
             self.fold_deed(op, event_id, &ranges, deed);
         }
+    }
+
+    /// What a grant is beside its rights: the answer to an ask, and a keeper's word. `false` where it comes too late for
+    /// the one it names.
+    fn fold_grant(&mut self, op: &SealedOp, event_id: OpId, body: &RightsGranted) -> bool {
+        let Some(author) = self.author_of(op) else { return true };
+        let forked = self.is_behind_a_fork(op);
+        let Some(event) = self.events.get_mut(&event_id) else { return true };
+        if let Some(ask) = body.answers {
+            event.asks.retain(|_, known| known.op != ask);
+        }
+        let sound: Vec<UnitRange> = body.ranges.iter().filter(|range| range.is_sound()).copied().collect();
+        for range in sound.iter().filter(|_| body.to != author) {
+            event.pools.entry(range.pool).or_default().givers.insert(author);
+        }
+        if forked || !event.keepers.contains(&author) {
+            return true;
+        }
+        if event.answers.get(&(author, body.to)).is_some_and(|seen| op.op.seq > *seen) {
+            return false;
+        }
+        event.keeper_grants.insert(op.id(), KeeperGrant { to: body.to, ranges: sound });
+        true
+    }
+
+    fn is_behind_a_fork(&self, op: &SealedOp) -> bool {
+        self.forks.get(&op.op.stream).is_some_and(|fork| op.op.seq >= *fork)
+    }
+
+    /// Who watches the author from here on.
+    pub(super) fn fold_watch(&mut self, op: &SealedOp, event_id: OpId, body: WatchSet) {
+        let Some(author) = self.author_of(op) else { return };
+        let Some(event) = self.events.get_mut(&event_id) else { return };
+        event.watches.insert(author, Watch { witnesses: body.witnesses, op: op.id() });
+    }
+
+    /// The author sells nothing limited from here on.
+    pub(super) fn fold_vow(&mut self, op: &SealedOp, event_id: OpId) {
+        let Some(author) = self.author_of(op) else { return };
+        self.events.get_mut(&event_id).map(|event| event.keepers.insert(author));
+    }
+
+    /// The author's newest ask for some goods.
+    pub(super) fn fold_ask(&mut self, op: &SealedOp, event_id: OpId, body: &RightsAsked) {
+        let Some(author) = self.author_of(op) else { return };
+        let Some(event) = self.events.get_mut(&event_id) else { return };
+        let ask = Ask { op: op.id(), of: body.of, quantity: body.quantity };
+        event.asks.insert((PoolId::of(&event_id, &body.sku), author), ask);
+    }
+
+    /// What a replica has of a lost keeper is all that counts for it; what came to it later goes back to the keeper.
+    pub(super) fn fold_answer(&mut self, event_id: OpId, body: &HolderAnswered) {
+        let Some(event) = self.events.get_mut(&event_id) else { return };
+        let seen = event.answers.entry((body.holder, body.on_behalf)).or_insert(body.seen);
+        *seen = body.seen.min(*seen);
+        let seen = *seen;
+        let late = |id: &OpId, grant: &KeeperGrant| {
+            let author = self.streams.get(&id.stream).and_then(|stream| stream.replica);
+            author == Some(body.holder) && grant.to == body.on_behalf && id.seq > seen
+        };
+        let late: Vec<OpId> =
+            event.keeper_grants.iter().filter(|(id, grant)| late(id, grant)).map(|(id, _)| *id).collect();
+        let mut pools = BTreeSet::new();
+        for id in late {
+            let Some(grant) = event.keeper_grants.remove(&id) else { continue };
+            for range in &grant.ranges {
+                event.pools.entry(range.pool).or_default().withdraw(body.holder, grant.to, range);
+                pools.insert(range.pool);
+            }
+        }
+        for pool in pools {
+            self.weigh_pool(event_id, pool);
+        }
+    }
+
+    fn author_of(&self, op: &SealedOp) -> Option<ReplicaKey> {
+        self.streams.get(&op.op.stream).and_then(|stream| stream.replica)
     }
 
     /// The order's side of units that it gives back or takes once more.
@@ -69,8 +152,7 @@ impl Ledger {
     fn fold_deed(&mut self, op: &SealedOp, event_id: OpId, ranges: &[UnitRange], deed: Deed) {
         let stream = &op.op.stream;
         let Some(author) = self.streams.get(stream).and_then(|stream| stream.replica) else { return };
-        let forked = self.forks.get(stream).is_some_and(|fork| op.op.seq >= *fork);
-        let deed = if forked { behind_a_fork(deed, author) } else { deed };
+        let deed = if self.is_behind_a_fork(op) { behind_a_fork(deed, author) } else { deed };
         let mut weigh = BTreeSet::new();
         for range in ranges {
             if !range.is_sound() {

@@ -105,7 +105,7 @@ proptest! {
         // The kit can still decide and write whatever the stranger said.
         let command = next.command(&ledger, world.event);
         let actor = crate::world::actor_of(&command, world.owner);
-        let place = Place { replica: kit.author.replica, event: Some(world.event) };
+        let place = Place::at(kit.author.replica, Some(world.event));
         let context = Context { actor, wall_ms: kit.wall_ms, quality: ClockQuality::System, key: None };
         let mut author: Author = kit.author.clone();
         author.last_stamp.physical_ms = ledger.floor_ms;

@@ -302,8 +302,15 @@ fn payment_body(known: BoxedStrategy<OpId>) -> impl Strategy<Value = Body> {
 fn rights_body(known: BoxedStrategy<OpId>) -> impl Strategy<Value = Body> {
     let ranges = || vec(units(), 0..3);
     prop_oneof![
-        (text(), replica(), ranges(), text())
-            .prop_map(|(sku, to, ranges, reason)| Body::RightsGranted(RightsGranted { sku, to, ranges, reason })),
+        (text(), replica(), ranges(), text(), option::of(known.clone())).prop_map(
+            |(sku, to, ranges, reason, answers)| Body::RightsGranted(RightsGranted {
+                sku,
+                to,
+                ranges,
+                reason,
+                answers
+            })
+        ),
         (known.clone(), replica(), ranges()).prop_map(|(order, to, ranges)| Body::RightsReturned(RightsReturned {
             order,
             to,
@@ -318,6 +325,20 @@ fn rights_body(known: BoxedStrategy<OpId>) -> impl Strategy<Value = Body> {
         (text(), replica(), ranges(), text()).prop_map(|(sku, holder, ranges, risk)| {
             Body::HolderDeclaredLost(HolderDeclaredLost { sku, holder, ranges, risk })
         }),
+        (vec(any::<[u8; 16]>(), 0..3), vec(any::<[u8; 16]>(), 0..3), any::<u64>(), any::<[u8; 16]>())
+            .prop_map(|(witnesses, lost, at_risk, nonce)| Body::WatchSet(WatchSet { witnesses, lost, at_risk, nonce })),
+        (any::<u64>(), vec(units(), 0..3), any::<[u8; 16]>()).prop_map(|(seen, units, nonce)| {
+            let pools = units.iter().map(|range| range.pool).collect();
+            Body::HoldingAdmitted(HoldingAdmitted { how: Admission::Slip, seen, pools, at_risk: seen, nonce })
+        }),
+        text().prop_map(|label| Body::KeeperVowed(KeeperVowed { label })),
+        (text(), replica(), any::<u32>()).prop_map(|(sku, of, quantity)| Body::RightsAsked(RightsAsked {
+            sku,
+            of,
+            quantity
+        })),
+        (replica(), replica(), 0u64..40)
+            .prop_map(|(holder, on_behalf, seen)| { Body::HolderAnswered(HolderAnswered { holder, on_behalf, seen }) }),
     ]
 }
 

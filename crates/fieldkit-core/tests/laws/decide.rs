@@ -198,7 +198,7 @@ proptest! {
         let (mut ledger, mut author) = (kit.ledger.clone(), kit.author.clone());
         let event = chosen.then_some(world.event);
         for (command, wall_ms) in commands {
-            let place = Place { replica: author.replica, event };
+            let place = Place::at(author.replica, event);
             let actor = crate::world::actor_of(&command, world.owner);
             let context = Context { actor, wall_ms, quality: ClockQuality::System, key: None };
             let drafts = match decide::decide(&ledger, &command, &place, &context) {
@@ -337,7 +337,7 @@ fn a_catalogue_in_another_currency_is_not_cloned() {
 fn check_short(world: &mut World, command: &Command) {
     let (event, owner) = (world.event, world.owner);
     let kit: &mut Kit = &mut world.kits[0];
-    let place = Place { replica: kit.author.replica, event: Some(event) };
+    let place = Place::at(kit.author.replica, Some(event));
     let ops = match kit.run(command, Some(event), owner) {
         Ok(ops) => ops,
         Err(refusal) => {

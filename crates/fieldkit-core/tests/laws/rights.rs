@@ -151,14 +151,14 @@ pub fn run(world: &mut World, steps: &[Step]) -> usize {
 }
 
 pub fn grant(to: ReplicaKey, quantity: i64) -> Command {
-    Command::GrantRights { sku: PRINT.to_owned(), quantity, to, reason: "asked".to_owned() }
+    Command::GrantRights { sku: PRINT.to_owned(), quantity, to, reason: "asked".to_owned(), answers: None }
 }
 
 /// Units that a kit would sell now, found by asking it.
 fn sellable(kit: &Kit, event: OpId, owner: Actor) -> i64 {
     let mut tried = 0;
     let asks = |quantity: u8| Wish::Sell { lines: vec![(PRINT_AT, quantity, 0)], off: 0, extra: 0 };
-    let place = fieldkit_core::decide::Place { replica: kit.author.replica, event: Some(event) };
+    let place = fieldkit_core::decide::Place::at(kit.author.replica, Some(event));
     let context = fieldkit_core::author::Context {
         actor: owner,
         wall_ms: kit.wall_ms,
@@ -257,8 +257,15 @@ proptest! {
         let (event, owner) = (world.event, world.owner);
         for wish in &wishes {
             let _ = world.step(0, &Move::Do(wish.clone()));
-            let here = world.kits[0].ledger.events[&event].here(PoolId::of(&event, PRINT));
-            prop_assert_eq!(sellable(&world.kits[0], event, owner), here.max(0));
+            let ledger = &world.kits[0].ledger;
+            let here = ledger.events[&event].here(PoolId::of(&event, PRINT)).max(0);
+            let sellable = sellable(&world.kits[0], event, owner);
+            if ledger.anomalies.values().any(|anomaly| anomaly.kind == AnomalyKind::OverRefund) {
+                // What came back twice by the books came back once: its unit has one name.
+                prop_assert!(sellable <= here);
+                break;
+            }
+            prop_assert_eq!(sellable, here);
         }
     }
 }
@@ -510,7 +517,8 @@ fn only_what_is_limited_is_given_and_only_to_others() {
     let kit = &mut world.kits[0];
     let mut refused =
         |command: &Command| kit.run(command, Some(event), owner).expect_err("it is refused").code().to_owned();
-    let soft = Command::GrantRights { sku: SKUS[0].to_owned(), quantity: 1, to: other, reason: String::new() };
+    let soft =
+        Command::GrantRights { sku: SKUS[0].to_owned(), quantity: 1, to: other, reason: String::new(), answers: None };
     assert_eq!(refused(&soft), "not_limited");
     assert_eq!(refused(&grant(own, 1)), "unknown_kit");
     assert_eq!(refused(&grant(ReplicaKey([9; 32]), 1)), "unknown_kit");

@@ -91,7 +91,7 @@ impl Kit {
 
     /// Decides and writes; the ops are checked as they are made.
     pub fn run(&mut self, command: &Command, event: Option<OpId>, actor: Actor) -> Result<Vec<SealedOp>, Refusal> {
-        let place = Place { replica: self.author.replica, event };
+        let place = Place::at(self.author.replica, event);
         let context = Context { actor, wall_ms: self.wall_ms, quality: ClockQuality::System, key: None };
         let drafts = decide::decide(&self.ledger, command, &place, &context)?;
         let ops = self.write(drafts, actor);

@@ -270,7 +270,8 @@ impl World {
             Output::Reply(ticket, answer) => drop(self.answers.insert(ticket, *answer)),
             Output::Payments(_) => {}
             Output::Project(projection) => self.project(*projection),
-            Output::Decide(ticket, command, key) => {
+            Output::Tell(..) | Output::Refold => panic!("this kit is alone"),
+            Output::Decide(ticket, _, command, key) => {
                 self.hand(ticket, *command, Actor::Device(Zero), key);
                 self.turn_open = true;
             }

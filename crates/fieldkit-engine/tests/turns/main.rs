@@ -167,6 +167,7 @@ impl Shell {
                     }
                 }
                 Output::Project(projection) => self.unprojected.push_back(*projection),
+                Output::Tell(..) | Output::Refold => panic!("this kit is alone"),
                 Output::Device(..) | Output::Decide(..) => panic!("this kit works no terminal"),
             }
             if !self.hold_lookups {

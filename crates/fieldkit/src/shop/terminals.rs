@@ -241,14 +241,21 @@ impl Shop {
     pub(super) fn decide(&mut self, actor: Actor, command: Command, key: CommandKey) {
         self.pace.ticket += 1;
         let ticket = Ticket(self.pace.ticket);
-        self.decide_as(ticket, actor, command, key);
+        self.decide_as(ticket, actor, None, command, key);
     }
 
     /// As `decide`, for a ticket of the engine's.
-    pub(super) fn decide_as(&mut self, ticket: Ticket, actor: Actor, command: Command, key: CommandKey) {
+    pub(super) fn decide_as(
+        &mut self,
+        ticket: Ticket,
+        actor: Actor,
+        event: Option<OpId>,
+        command: Command,
+        key: CommandKey,
+    ) {
         let (wall_ms, quality) = self.standing.time(self.engine.ledger().floor_ms);
         // What a terminal tells between two events is recorded at the newest.
-        let event = self.standing.event.or_else(|| self.engine.ledger().events.keys().last().copied());
+        let event = event.or(self.standing.event).or_else(|| self.engine.ledger().events.keys().last().copied());
         let asked = Asked { command, event, actor, key, wall_ms, quality };
         self.pace.reported = true;
         self.engine.handle(Input::Command(ticket, Box::new(asked)));

@@ -1,0 +1,158 @@
+//! Limited goods on the move: asks are answered, running low is noticed, and a lost keeper's goods find their way back.
+//!
+//! Promises: it gives no more than half of what is here, so that goods do not gather where nobody buys them; it acts
+//! only on what is durable, one command at a time, and never while the gate is shut. Whatever it does is a command like
+//! any other, refused where the rules say no: a mistake here strands goods and sells none twice.
+//! Absent on purpose: the rules (`fieldkit-core`), and links (the shell).
+
+use fieldkit_core::body::Limit;
+use fieldkit_core::codec::Canonical;
+use fieldkit_core::decide::{self, Command, Gate, Place};
+use fieldkit_core::event::{Event, EventState};
+use fieldkit_core::id::{Hash, OpId, PoolId, ReplicaKey};
+use fieldkit_core::ledger::Ledger;
+use fieldkit_core::op::CommandKey;
+use std::collections::BTreeMap;
+
+/// How limited goods are shared out.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Policy {
+    /// What people call this replica, where it keeps goods for others and sells none.
+    pub keeper: Option<String>,
+    /// Units of a SKU from which down this replica asks for more; 0 where a person asks.
+    pub low: i64,
+    /// How many it asks for.
+    pub batch: u32,
+}
+
+/// What the desk wants: a command of the replica itself, at an event.
+pub(crate) type Wish = (OpId, Command, CommandKey);
+
+/// The desk.
+#[derive(Default)]
+pub(crate) struct StockDesk {
+    policy: Option<Policy>,
+    /// Whether a command is under way.
+    busy: bool,
+    /// Commands given, and the number of ops then: none is given twice on the same ledger.
+    given: BTreeMap<Vec<u8>, u64>,
+    decided: u64,
+}
+
+impl StockDesk {
+    pub fn begin(&mut self, policy: Policy) {
+        self.policy = Some(policy);
+    }
+
+    /// Its command was answered.
+    pub fn answered(&mut self) {
+        self.busy = false;
+    }
+
+    /// What is to be done next, on what is durable.
+    pub fn act(&mut self, ledger: &Ledger, own: ReplicaKey, gate: impl Fn(OpId) -> Gate) -> Option<Wish> {
+        let policy = self.policy.clone().filter(|_| !self.busy)?;
+        for (id, event) in ledger.events.iter().filter(|(_, event)| event.state() == EventState::Open) {
+            let place = Place { replica: own, event: Some(*id), gate: gate(*id) };
+            if place.gate != Gate::Open {
+                continue;
+            }
+            let wish = self
+                .keep(ledger, *id, event, &place, &policy)
+                .or_else(|| self.answer_asks(ledger, *id, event, &place))
+                .or_else(|| self.ask(ledger, *id, event, &place, &policy));
+            if wish.is_some() {
+                self.busy = true;
+                return wish;
+            }
+        }
+        None
+    }
+
+    /// Vows, and what a lost keeper asks of everybody.
+    fn keep(&mut self, ledger: &Ledger, id: OpId, event: &Event, place: &Place, policy: &Policy) -> Option<Wish> {
+        if let Some(label) = &policy.keeper
+            && !event.keepers.contains(&place.replica)
+        {
+            return self.give(ledger, id, Command::VowKeeping { label: label.clone() });
+        }
+        let gone = |keeper: &&ReplicaKey| ledger.follows.values().any(|before| before == *keeper);
+        for keeper in event.keepers.iter().filter(gone) {
+            if *keeper == place.replica {
+                continue;
+            }
+            let command = if ledger.goes_on_for(place.replica, *keeper) {
+                let held = event.pools.iter().any(|(pool, known)| known.usable(*pool, keeper).count() > 0);
+                let ready = decide::unanswered(ledger, event, *keeper, place.replica).is_empty();
+                (held && ready).then_some(Command::TakeOver { keeper: *keeper })
+            } else {
+                let answered = event.answers.contains_key(&(*keeper, place.replica));
+                (!answered).then_some(Command::AnswerKeeper { keeper: *keeper, on_behalf: place.replica })
+            };
+            if let Some(wish) = command.and_then(|command| self.give(ledger, id, command)) {
+                return Some(wish);
+            }
+        }
+        None
+    }
+
+    /// Gives to those who ask this replica.
+    fn answer_asks(&mut self, ledger: &Ledger, id: OpId, event: &Event, place: &Place) -> Option<Wish> {
+        for ((pool, asker), ask) in event.asks.iter().filter(|(_, ask)| ask.of == place.replica) {
+            let Some(known) = event.pools.get(pool) else { continue };
+            let available = decide::available(ledger, place, &known.sku);
+            let quantity = i64::from(ask.quantity).min(available.saturating_add(1) / 2);
+            if quantity <= 0 {
+                continue;
+            }
+            let (sku, reason) = (known.sku.clone(), "asked".to_owned());
+            let command = Command::GrantRights { sku, quantity, to: *asker, reason, answers: Some(ask.op) };
+            if let Some(wish) = self.give(ledger, id, command) {
+                return Some(wish);
+            }
+        }
+        None
+    }
+
+    /// Asks whoever has most, where little is left here.
+    fn ask(&mut self, ledger: &Ledger, id: OpId, event: &Event, place: &Place, policy: &Policy) -> Option<Wish> {
+        if policy.low <= 0 || policy.keeper.is_some() {
+            return None;
+        }
+        let hard = event.items.iter().filter(|(_, item)| item.limit() == Limit::Hard);
+        for (sku, _) in hard {
+            let pool = PoolId::of(&id, sku);
+            let Some(known) = event.pools.get(&pool) else { continue };
+            let holders = known.holders();
+            let has = |replica: &ReplicaKey| holders.get(replica).copied().unwrap_or(0);
+            let waiting = event.asks.get(&(pool, place.replica)).is_some_and(|ask| has(&ask.of) > 0);
+            if waiting || decide::available(ledger, place, sku) > policy.low {
+                continue;
+            }
+            let retired = |replica: &ReplicaKey| ledger.follows.values().any(|before| before == replica);
+            let others = holders.keys().filter(|replica| **replica != place.replica && !retired(replica));
+            let best = others.max_by_key(|replica| (event.keepers.contains(replica), has(replica)));
+            let Some(of) = best.filter(|replica| has(replica) > 1 || event.keepers.contains(replica)).copied() else {
+                continue;
+            };
+            let command = Command::AskRights { sku: sku.clone(), of, quantity: policy.batch.max(1) };
+            if let Some(wish) = self.give(ledger, id, command) {
+                return Some(wish);
+            }
+        }
+        None
+    }
+
+    /// A command, unless it was given on this ledger before: then it was refused.
+    fn give(&mut self, ledger: &Ledger, event: OpId, command: Command) -> Option<Wish> {
+        let what = format!("{command:?}").into_bytes();
+        if self.given.get(&what) == Some(&ledger.lamport) {
+            return None;
+        }
+        self.given.retain(|_, lamport| *lamport == ledger.lamport);
+        self.given.insert(what.clone(), ledger.lamport);
+        self.decided += 1;
+        let name = [&event.to_bytes()[..], &ledger.lamport.to_le_bytes(), &self.decided.to_le_bytes(), &what].concat();
+        Some((event, command, CommandKey::named(Hash::of(&name), &what)))
+    }
+}
