@@ -121,7 +121,8 @@ impl Intake {
             take.ops.push(op);
         }
         self.at.retain(|_, there| !there.is_empty());
-        let (done, waiting) = std::mem::take(&mut self.reached).into_iter().partition(|tip| free.contains(&tip.head.hash));
+        let (done, waiting) =
+            std::mem::take(&mut self.reached).into_iter().partition(|tip| free.contains(&tip.head.hash));
         (take.heads, self.reached) = (done, waiting);
         Some(take)
     }
@@ -170,7 +171,9 @@ impl Intake {
             there
         };
         let parts = others(id).iter().any(|other| other != hash);
-        if parts && !self.parted.contains(&id.stream) && (id.seq == 1 || others(OpId { seq: id.seq - 1, ..id }).len() == 1)
+        if parts
+            && !self.parted.contains(&id.stream)
+            && (id.seq == 1 || others(OpId { seq: id.seq - 1, ..id }).len() == 1)
         {
             let first = self.forks.entry(id.stream).or_insert(id.seq);
             *first = id.seq.min(*first);
@@ -204,11 +207,13 @@ impl Intake {
                 free.insert(op.hash);
             }
         }
-        // Without a stranger's ops those that they caused stay too, and among them may be an admission.
+        // Without a stranger's ops those that they caused stay too, and among them may be an admission. What goes ends with
+        // a signed end, so that nothing is stored that could not be given on.
         loop {
             let admitted = self.admitted_by(shelf, &free);
+            let covered = self.covered(&free);
             let mut left: BTreeSet<Hash> = BTreeSet::new();
-            for op in self.waiting.iter().filter(|op| free.contains(&op.hash)) {
+            for op in self.waiting.iter().filter(|op| covered.contains(&op.hash)) {
                 let author = self.streams.get(&op.op.stream).map(|(replica, _)| replica);
                 let known = author.is_some_and(|author| admitted.contains(author) || self.is_admitted(shelf, author));
                 if known && self.causes_wait(op).all(|cause| left.contains(&cause)) {
@@ -223,6 +228,19 @@ impl Intake {
         }
     }
 
+    /// What waits below ends that are among `free` themselves.
+    fn covered(&self, free: &BTreeSet<Hash>) -> BTreeSet<Hash> {
+        let mut covered = BTreeSet::new();
+        for tip in self.reached.iter().filter(|tip| free.contains(&tip.head.hash)) {
+            let mut at = tip.head.hash;
+            while let Some((prev, _)) = self.known.get(&at).filter(|_| !covered.contains(&at)) {
+                covered.insert(at);
+                at = *prev;
+            }
+        }
+        covered
+    }
+
     /// What caused an op and waits as well.
     fn causes_wait<'a>(&'a self, op: &'a SealedOp) -> impl Iterator<Item = Hash> + 'a {
         let causes = op.op.deps.iter().map(|dep| dep.hash).chain([op.op.prev]);
@@ -235,7 +253,8 @@ impl Intake {
             let space = self.streams.get(&op.op.stream).map(|(_, space)| space);
             free.contains(&op.hash) && space == Some(&Space::ORGANISATION)
         };
-        let mut open: Vec<ReplicaAdmitted> = self.waiting.iter().filter(of_organisation).filter_map(admission).collect();
+        let mut open: Vec<ReplicaAdmitted> =
+            self.waiting.iter().filter(of_organisation).filter_map(admission).collect();
         let mut admitted = BTreeSet::new();
         loop {
             let before = open.len();

@@ -5,11 +5,11 @@
 //! Absent on purpose: carrying frames (QUIC, TLS, a stick), knowing who is at the other end (mutual TLS), storing and
 //! folding ops (`fieldkit-engine` and its shell).
 
-pub mod tip;
-pub mod shelf;
-pub mod fault;
-pub mod wire;
-pub mod intake;
-pub mod session;
 pub mod bundle;
+pub mod fault;
+pub mod intake;
 pub mod memory;
+pub mod session;
+pub mod shelf;
+pub mod tip;
+pub mod wire;

@@ -34,7 +34,7 @@ pub struct Terms {
 impl Terms {
     /// Everything, within the usual bounds.
     pub fn whole(replica: ReplicaKey) -> Self {
-        Terms { replica, scope: Scope::WHOLE, unproven_bytes_max: UNPROVEN_BYTES_MAX }
+        Terms { replica, scope: Scope::Whole, unproven_bytes_max: UNPROVEN_BYTES_MAX }
     }
 }
 
@@ -117,6 +117,7 @@ pub struct Session {
     terms: Terms,
     /// Own ends as of the hello, until the peer's came.
     greeting: Option<Vec<Tip>>,
+    peer: Option<ReplicaKey>,
     sent: u64,
     heard: u64,
     hearing: Hearing,
@@ -136,6 +137,7 @@ impl Session {
         let mut session = Session {
             terms,
             greeting: None,
+            peer: None,
             sent: 0,
             heard: 0,
             hearing: Hearing::Quiet,
@@ -179,6 +181,11 @@ impl Session {
     /// Takes the next output.
     pub fn poll_output(&mut self) -> Option<Output> {
         self.outputs.pop_front()
+    }
+
+    /// Who the peer says it is, once it said so. The connection knows better: the shell compares.
+    pub fn peer(&self) -> Option<ReplicaKey> {
+        self.peer
     }
 
     /// Whether the session has closed.
@@ -225,6 +232,7 @@ impl Session {
         if hello.organisation != shelf.organisation() {
             return Err(Fault::Organisation);
         }
+        self.peer = Some(hello.replica);
         if hello.digest == wire::digest(&tips) {
             tips.iter().for_each(|tip| self.peer_holds(tip));
         }

@@ -9,7 +9,8 @@ use fieldkit_core::id::{Hash, OpId, ReplicaKey, StreamId};
 use fieldkit_core::op::Head;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Ops as a journal has them, for reading. All answers are of what is durable.
+/// Ops as a journal has them, for reading. All answers are of what is durable. A disk that cannot be read is the shell's to
+/// notice: it ends the session, whatever was answered.
 pub trait Shelf {
     /// The organisation's public key, which is known before its founding is.
     fn organisation(&self) -> [u8; 32];

@@ -3,8 +3,8 @@
 //! Promises: a tip names the key and the space that its stream is bound to, so that it is verified alone, before any op.
 //! Absent on purpose: whether the author was admitted (`intake`).
 
-use fieldkit_core::codec::{choice, record};
-use fieldkit_core::id::{Hash, OpId, ReplicaKey, Space, StreamId, Zero};
+use fieldkit_core::codec::record;
+use fieldkit_core::id::{Hash, OpId, ReplicaKey, Space, StreamId};
 use fieldkit_core::op::Head;
 use std::collections::BTreeSet;
 
@@ -57,24 +57,20 @@ impl Mark {
     }
 }
 
-choice! {
-    /// What an exchange may speak of. The organisation's space always may.
-    pub enum Scope {
-        /// Everything.
-        0 = Whole(Zero),
-        /// These spaces.
-        1 = Spaces(BTreeSet<Space>),
-    }
+/// What an exchange may speak of. The organisation's space always may.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// Everything.
+    Whole,
+    /// These spaces.
+    Spaces(BTreeSet<Space>),
 }
 
 impl Scope {
-    /// Everything.
-    pub const WHOLE: Scope = Scope::Whole(Zero);
-
     /// Whether ops of `space` may travel.
     pub fn allows(&self, space: &Space) -> bool {
         match self {
-            Scope::Whole(_) => true,
+            Scope::Whole => true,
             Scope::Spaces(spaces) => space.event().is_none() || spaces.contains(space),
         }
     }

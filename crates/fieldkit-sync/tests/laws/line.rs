@@ -68,7 +68,7 @@ impl<'a> Line<'a> {
         seed: u64,
         harm: &'a mut dyn FnMut(usize) -> Harm,
     ) -> Self {
-        let whole = terms.iter().all(|terms| terms.scope == fieldkit_sync::tip::Scope::WHOLE);
+        let whole = terms.iter().all(|terms| terms.scope == fieldkit_sync::tip::Scope::Whole);
         let [one, two] = terms;
         let side = |kit: usize, terms: Terms| Side {
             kit,
@@ -93,6 +93,9 @@ impl<'a> Line<'a> {
             let at = self.dice.below(2);
             if self.step(stall, at) || self.step(stall, 1 - at) {
                 rests = 0;
+                continue;
+            }
+            if self.writes > 0 && self.sides.iter().all(|side| !side.closed) {
                 continue;
             }
             if self.sides.iter().all(|side| side.session.is_even()) {

@@ -9,3 +9,4 @@ mod line;
 mod merge;
 mod refuse;
 mod stall;
+mod web;

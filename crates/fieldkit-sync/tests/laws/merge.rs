@@ -3,6 +3,7 @@
 use crate::line::{HARMS, Harm, Line, Talk};
 use crate::stall::{Dice, Stall};
 use fieldkit_core::id::Hash;
+use fieldkit_sync::shelf::Shelf;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use std::collections::BTreeSet;
@@ -10,10 +11,19 @@ use std::collections::BTreeSet;
 /// One thing that happens.
 #[derive(Clone, Debug)]
 pub enum Deed {
-    Write { at: usize, what: u8, count: usize },
+    Write {
+        at: usize,
+        what: u8,
+        count: usize,
+    },
     Sign(usize),
     /// A talk over a line on which each frame has one chance in this many to come to harm; with so many writes in between.
-    Talk { between: (usize, usize), harm_one_in: usize, writes: usize, seed: u64 },
+    Talk {
+        between: (usize, usize),
+        harm_one_in: usize,
+        writes: usize,
+        seed: u64,
+    },
     Image(usize),
     PutBack(usize),
     Join(usize),
@@ -147,6 +157,27 @@ fn both_sides_name_a_fork_and_the_copied_kit_hears_of_its_own_ops() {
 }
 
 #[test]
+fn two_copies_of_one_kit_hear_of_each_other() {
+    let mut stall = Stall::new(1);
+    stall.write(0, 1, 3);
+    stall.sign(0);
+    let mut copy = stall.kits[0].clone();
+    copy.written += 1;
+    stall.kits.push(copy);
+    for kit in 0..2 {
+        stall.write(kit, 1, 2 + kit);
+        stall.sign(kit);
+    }
+    let told = talk(&mut stall, [0, 1], 1, &mut |_| Harm::None);
+    assert!(told.closes.is_empty(), "{told:?}");
+    assert_eq!(told.own_ahead.iter().map(|(kit, _)| *kit).collect::<BTreeSet<_>>(), BTreeSet::from([0, 1]));
+    assert_eq!(told.forked.len(), 2);
+    assert_eq!(stall.kits[0].shelf.tips().len(), 3, "the organisation's stream, and two branches of the event's");
+    let union = heal(&mut stall, 1);
+    stall.check_even(&union);
+}
+
+#[test]
 fn a_new_replica_follows_from_nothing() {
     let mut stall = Stall::new(1);
     stall.write(0, 1, 50);
@@ -166,7 +197,9 @@ fn three_kits_in_a_ring_of_broken_lines_converge() {
             stall.sign(kit);
             let mut dice = Dice(round * 3 + kit as u64);
             let cut = dice.below(14);
-            talk(&mut stall, [kit, (kit + 1) % 3], round, &mut |frame| if frame == cut { Harm::Cut } else { Harm::None });
+            talk(&mut stall, [kit, (kit + 1) % 3], round, &mut |frame| {
+                if frame == cut { Harm::Cut } else { Harm::None }
+            });
         }
     }
     let union = heal(&mut stall, 9);

@@ -182,16 +182,19 @@ impl Stall {
         }
     }
 
-    /// Admits a new kit, which knows nothing.
+    /// Admits a new kit, which leaves with all that the other knows: without its admission it would be a stranger for ever
+    /// if the other is put back to the day before.
     pub fn join(&mut self, by: usize) {
         if self.kits[by].dead || self.kits[by].ledger.organisation.is_none() || self.kits.len() >= 6 {
             return;
         }
         let number = self.kits.len();
-        let kit = Kit::new(number as u8 + 100, &organisation());
+        let mut kit = Kit::new(number as u8 + 100, &organisation());
         let admission = self.kits[by].admission(kit.author.replica, &format!("kit {number}"));
         self.kits[by].write(vec![admission]);
         self.sign(by);
+        let shelf = &self.kits[by].shelf;
+        kit.take(&Take { ops: shelf.ops().to_vec(), heads: shelf.tips(), ..Take::default() }, true);
         self.kits.push(kit);
     }
 
