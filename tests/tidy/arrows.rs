@@ -13,6 +13,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("fieldkit-sqlite", &["fieldkit-core"]),
     ("fieldkit-http", &["fieldkit-core"]),
     ("fieldkit-ports", &[]),
+    ("fieldkit-sync", &["fieldkit-core"]),
     ("fieldkit-sim", &["fieldkit-core", "fieldkit-drivers", "fieldkit-engine"]),
     (
         "fieldkit",
@@ -25,7 +26,7 @@ const ARROWS: &[(&str, &[&str])] = &[
 ];
 /// Most direct dependencies of a pure crate, those of its tests not counted.
 const PURE_DEPENDENCIES_MAX: usize = 11;
-const PURE: &[&str] = &["fieldkit-core", "fieldkit-drivers", "fieldkit-engine"];
+const PURE: &[&str] = &["fieldkit-core", "fieldkit-drivers", "fieldkit-sync", "fieldkit-engine"];
 
 /// All packages with their dependencies, as cargo sees them.
 pub fn metadata() -> Value {

@@ -3,7 +3,8 @@
 use crate::source::{Source, code, is_test, rust, test_lines};
 
 /// Crates named after a concept.
-const PURE: &[&str] = &["crates/fieldkit-core/", "crates/fieldkit-drivers/", "crates/fieldkit-engine/"];
+const PURE: &[&str] =
+    &["crates/fieldkit-core/", "crates/fieldkit-drivers/", "crates/fieldkit-sync/", "crates/fieldkit-engine/"];
 
 /// What pure crates may not name, tests included: a test of a pure crate is pure.
 const IMPURE: &[(&str, &str)] = &[

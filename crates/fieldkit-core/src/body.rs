@@ -19,6 +19,7 @@ pub use watch::{Admission, HolderAnswered, HoldingAdmitted, KeeperVowed, RightsA
 use crate::codec::{Canonical, DecodeError, choice, record, words};
 use crate::id::{Hash, OpId, PoolId, ReplicaKey, Space, Zero};
 use crate::money::Currency;
+use ed25519_dalek::{Signature, VerifyingKey};
 
 words! {
     /// Whether prices contain their tax.
@@ -135,6 +136,13 @@ impl ReplicaAdmitted {
         replica.write(&mut bytes);
         label.to_owned().write(&mut bytes);
         bytes
+    }
+
+    /// Whether whoever it says admitted did sign it. Whether that one might is another question.
+    pub fn is_signed(&self) -> bool {
+        let signed = Self::signed_bytes(&self.replica, &self.label);
+        let proof = Signature::from_bytes(&self.proof);
+        VerifyingKey::from_bytes(&self.admitted_by).is_ok_and(|key| key.verify_strict(&signed, &proof).is_ok())
     }
 }
 

@@ -286,6 +286,7 @@ fn list_length(input: &mut Reader<'_>) -> Result<usize, DecodeError> {
 }
 
 /// Declares a struct whose canonical form is its fields in order.
+#[macro_export]
 macro_rules! record {
     ($(#[$meta:meta])* pub struct $name:ident { $($(#[$field_meta:meta])* pub $field:ident: $type:ty,)* }) => {
         $(#[$meta])*
@@ -305,6 +306,7 @@ macro_rules! record {
 }
 
 /// Declares an enum of single-value variants, each behind its own tag.
+#[macro_export]
 macro_rules! choice {
     ($(#[$meta:meta])* pub enum $name:ident { $($(#[$variant_meta:meta])* $tag:literal = $variant:ident($type:ty),)* }) => {
         $(#[$meta])*
@@ -330,6 +332,7 @@ macro_rules! choice {
 }
 
 /// Declares an enum of plain words, each with its number on the wire and its text on screens.
+#[macro_export]
 macro_rules! words {
     ($(#[$meta:meta])* pub enum $name:ident { $($(#[$variant_meta:meta])* $tag:literal = $variant:ident $text:literal,)* }) => {
         $(#[$meta])*
@@ -358,7 +361,7 @@ macro_rules! words {
         }
     };
 }
-pub(crate) use {choice, record, words};
+pub use {choice, record, words};
 
 #[cfg(test)]
 mod tests {
