@@ -248,11 +248,12 @@ impl Session {
         if tips.len() > TIPS_MAX {
             return Err(Fault::Tips(tips.len()));
         }
-        if let Some(bad) = tips.iter().find(|tip| !tip.is_signed()) {
-            return Err(Fault::Signature { stream: bad.stream(), seq: bad.head.seq });
-        }
         let lacking = |tip: &&Tip| self.terms.scope.allows(&tip.space) && !shelf.holds(tip.op(), &tip.head.hash);
         let wanted: Vec<Tip> = tips.iter().filter(lacking).cloned().collect();
+        // What is here was verified when it came.
+        if let Some(bad) = wanted.iter().find(|tip| !tip.is_signed()) {
+            return Err(Fault::Signature { stream: bad.stream(), seq: bad.head.seq });
+        }
         for tip in wanted.iter().filter(|tip| tip.replica == self.terms.replica) {
             self.outputs.push_back(Output::OwnAhead { stream: tip.stream(), head: tip.head });
         }
