@@ -14,6 +14,7 @@ use ed25519_dalek::{Signer, SigningKey};
 use fieldkit_core::author::{Author, Context, Draft};
 use fieldkit_core::body::{Body, ReplicaAdmitted, RollbackNoticed};
 use fieldkit_core::decide::{self, Command, Founding, Gate, Place};
+use fieldkit_core::fork;
 use fieldkit_core::id::{Hash, OpId, PoolId, ReplicaKey, Space, StreamId, Zero};
 use fieldkit_core::ledger::Ledger;
 use fieldkit_core::op::{Account, Actor, CommandKey, Head, Key, SealedOp, Unit};
@@ -89,6 +90,8 @@ pub enum Input {
     Foreign(Box<Foreign>),
     /// What a witness says.
     Witness(WitnessInput),
+    /// Another replica holds an own stream up to this position, by its own word.
+    PeerHolds(ReplicaKey, StreamId, u64),
     /// The time that `poll_watch` named has come.
     Tick(u64),
     /// Something about a device, at a time on a clock that only goes forward, in milliseconds.
@@ -220,6 +223,8 @@ pub struct Engine {
     unwitnessed: VecDeque<Release>,
     /// Events in which the open turn uses rights, and the last op that does.
     used: BTreeMap<OpId, (StreamId, Head)>,
+    /// How far other replicas hold own streams.
+    held_by: BTreeMap<(StreamId, ReplicaKey), u64>,
     /// Own ops about the watch in the open turn.
     watch_ops: Vec<(OpId, u64, Body)>,
     watch: WatchDesk,
@@ -259,6 +264,7 @@ impl Engine {
             unsynced: VecDeque::new(),
             unwitnessed: VecDeque::new(),
             used: BTreeMap::new(),
+            held_by: BTreeMap::new(),
             watch_ops: Vec::new(),
             watch: WatchDesk::default(),
             stock: StockDesk::default(),
@@ -289,7 +295,43 @@ impl Engine {
 
     /// Whether limited goods may be sold at an event, and what may be if not.
     pub fn gate(&mut self, event: OpId) -> Gate {
-        self.watch.gate(&self.ledger, self.author.replica, Some(event))
+        self.gate_of(Some(event))
+    }
+
+    fn gate_of(&mut self, event: Option<OpId>) -> Gate {
+        let gate = self.watch.gate(&self.ledger, self.author.replica, event);
+        if self.planted.is(Mistake::OpenGate) { Gate::Open } else { gate }
+    }
+
+    /// The number drawn for this life, where it is guarded.
+    pub fn nonce(&self) -> Option<[u8; 16]> {
+        self.watch.nonce()
+    }
+
+    /// How far an own stream may be told to `peer`, where not all of it may: a keeper's grant leaves for the one it names
+    /// once somebody else holds it, so that no copy of the keeper that is put back forgets what it gave.
+    pub fn tellable(&self, peer: &ReplicaKey) -> BTreeMap<StreamId, u64> {
+        let mut limits = BTreeMap::new();
+        if self.planted.is(Mistake::GrantAtOnce) {
+            return limits;
+        }
+        for (id, event) in self.ledger.events.iter().filter(|(_, event)| event.keepers.contains(&self.author.replica)) {
+            let stream = self.author.stream(&decide::space_of(*id, event));
+            let others = self.held_by.iter().filter(|((of, by), _)| *of == stream && by != peer);
+            let elsewhere = others.map(|(_, seq)| *seq).max().unwrap_or(0);
+            let own = event.keeper_grants.range(OpId { stream, seq: elsewhere + 1 }..=OpId { stream, seq: u64::MAX });
+            let first = own.filter(|(_, grant)| grant.to == *peer).map(|(id, _)| id.seq - 1).next();
+            limits.extend(first.map(|seq| (stream, seq)));
+        }
+        limits
+    }
+
+    /// Folds everything anew, branches of forked streams too, in place of what was folded before.
+    pub fn fold_all<'a>(&mut self, ops: impl IntoIterator<Item = &'a SealedOp> + Clone) {
+        self.ledger = fork::folded(ops.clone());
+        self.author.last_stamp.physical_ms = self.author.last_stamp.physical_ms.max(self.ledger.floor_ms);
+        ops.into_iter().for_each(|op| self.note(op));
+        self.collect_orders();
     }
 
     /// Orders that must be at hand before these ops of other replicas come in.
@@ -423,6 +465,10 @@ impl Engine {
             Input::Projected(turn) => self.projected(turn),
             Input::Foreign(foreign) => self.take(*foreign),
             Input::Witness(input) => self.watch.hear(input),
+            Input::PeerHolds(peer, stream, seq) => {
+                let held = self.held_by.entry((stream, peer)).or_default();
+                *held = seq.max(*held);
+            }
             Input::Tick(now_ms) => self.tell_time(now_ms),
             Input::Device(device, now_ms, input) => self.device(device, now_ms, input),
         }
@@ -605,7 +651,7 @@ impl Engine {
 
     /// A wish of the kit's own that the rules refuse leaves no trace: `silent`.
     fn answer_anew(&mut self, asked: &Asked, silent: bool) -> Answer {
-        let gate = self.watch.gate(&self.ledger, self.author.replica, asked.event);
+        let gate = self.gate_of(asked.event);
         let place = Place { replica: self.author.replica, event: asked.event, gate };
         let context = Context {
             actor: asked.actor,
@@ -617,7 +663,12 @@ impl Engine {
         let (drafts, refusal) = match decided {
             Ok(drafts) => (drafts, None),
             Err(refusal) if silent => return Answer { result: Err(refusal), repeated: false },
-            Err(refusal) => (vec![decide::record_refusal(&self.ledger, &refusal, &place)], Some(refusal)),
+            Err(refusal) => {
+                if let Refusal::SoldOut { sku, .. } = &refusal {
+                    self.stock.wanted(sku);
+                }
+                (vec![decide::record_refusal(&self.ledger, &refusal, &place)], Some(refusal))
+            }
         };
         let range = self.write(drafts, &context);
         if let Some(refusal) = refusal {
