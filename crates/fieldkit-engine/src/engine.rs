@@ -5,6 +5,8 @@
 //! `Output::Reply`, `Output::Payments` and `Output::Project`. Later commands of a batch see earlier ones. A failed sync is
 //! never reported here: the process ends, because memory is ahead of the disk.
 
+mod several;
+
 use crate::payment_desk::{PaymentDesk, Shown, Wish};
 use crate::planted::{Mistake, Planted};
 use crate::stock_desk::{Policy, StockDesk};
@@ -14,13 +16,13 @@ use ed25519_dalek::{Signer, SigningKey};
 use fieldkit_core::author::{Author, Context, Draft};
 use fieldkit_core::body::{Body, ReplicaAdmitted, RollbackNoticed};
 use fieldkit_core::decide::{self, Command, Founding, Gate, Place};
-use fieldkit_core::fork;
+
 use fieldkit_core::id::{Hash, OpId, PoolId, ReplicaKey, Space, StreamId, Zero};
 use fieldkit_core::ledger::Ledger;
 use fieldkit_core::op::{Account, Actor, CommandKey, Head, Key, SealedOp, Unit};
 use fieldkit_core::order::Order;
 use fieldkit_core::payment::Payment;
-use fieldkit_core::pool::deeds;
+
 use fieldkit_core::refusal::Refusal;
 use fieldkit_core::stamp::ClockQuality;
 use fieldkit_core::witness::{Sighting, Verdict, judge};
@@ -173,10 +175,6 @@ enum Reporter {
 /// Tickets of the engine's own commands have this bit.
 const OWN_TICKET: u64 = 1 << 63;
 
-/// Kinds of ops that may use rights or speak of the watch: sales, open orders, and all about rights; a test holds them
-/// to `Body::KINDS`.
-const USES_RIGHTS: [std::ops::RangeInclusive<u16>; 3] = [32..=32, 35..=35, 80..=89];
-
 /// A key answered lately: what the answering op says, and the turn that made it.
 struct Recent {
     known: Known,
@@ -284,60 +282,6 @@ impl Engine {
     #[cfg(feature = "planted")]
     pub fn plant(&mut self, mistake: Mistake) {
         self.planted = Planted::of(mistake);
-    }
-
-    /// From now on limited goods of several kits are sold only under the eyes of witnesses; `nonce` is drawn by lot at
-    /// each start.
-    pub fn guard(&mut self, nonce: [u8; 16], policy: Policy) {
-        self.watch.begin(nonce);
-        self.stock.begin(policy);
-    }
-
-    /// Whether limited goods may be sold at an event, and what may be if not.
-    pub fn gate(&mut self, event: OpId) -> Gate {
-        self.gate_of(Some(event))
-    }
-
-    fn gate_of(&mut self, event: Option<OpId>) -> Gate {
-        let gate = self.watch.gate(&self.ledger, self.author.replica, event);
-        if self.planted.is(Mistake::OpenGate) { Gate::Open } else { gate }
-    }
-
-    /// The number drawn for this life, where it is guarded.
-    pub fn nonce(&self) -> Option<[u8; 16]> {
-        self.watch.nonce()
-    }
-
-    /// How far an own stream may be told to `peer`, where not all of it may: a keeper's grant leaves for the one it names
-    /// once somebody else holds it, so that no copy of the keeper that is put back forgets what it gave.
-    pub fn tellable(&self, peer: &ReplicaKey) -> BTreeMap<StreamId, u64> {
-        let mut limits = BTreeMap::new();
-        if self.planted.is(Mistake::GrantAtOnce) {
-            return limits;
-        }
-        for (id, event) in self.ledger.events.iter().filter(|(_, event)| event.keepers.contains(&self.author.replica)) {
-            let stream = self.author.stream(&decide::space_of(*id, event));
-            let others = self.held_by.iter().filter(|((of, by), _)| *of == stream && by != peer);
-            let elsewhere = others.map(|(_, seq)| *seq).max().unwrap_or(0);
-            let own = event.keeper_grants.range(OpId { stream, seq: elsewhere + 1 }..=OpId { stream, seq: u64::MAX });
-            let first = own.filter(|(_, grant)| grant.to == *peer).map(|(id, _)| id.seq - 1).next();
-            limits.extend(first.map(|seq| (stream, seq)));
-        }
-        limits
-    }
-
-    /// Folds everything anew, branches of forked streams too, in place of what was folded before.
-    pub fn fold_all<'a>(&mut self, ops: impl IntoIterator<Item = &'a SealedOp> + Clone) {
-        self.ledger = fork::folded(ops.clone());
-        self.author.last_stamp.physical_ms = self.author.last_stamp.physical_ms.max(self.ledger.floor_ms);
-        ops.into_iter().for_each(|op| self.note(op));
-        self.collect_orders();
-    }
-
-    /// Orders that must be at hand before these ops of other replicas come in.
-    pub fn wanted(&self, ops: &[SealedOp]) -> BTreeSet<OpId> {
-        let wanted = ops.iter().filter_map(Ledger::wants);
-        wanted.filter(|id| !self.ledger.orders.contains_key(id)).collect()
     }
 
     /// Takes note of the signed ends that the journal has, so that own streams which grew since are signed.
@@ -549,55 +493,6 @@ impl Engine {
         }
     }
 
-    fn work_watch(&mut self) {
-        self.watch.act(&self.ledger, self.author.replica);
-        while let Some(wish) = self.watch.poll_wish() {
-            match wish {
-                watch_desk::Wish::Decide(event, command, key) => self.report(Reporter::Watch, event, command, key),
-                watch_desk::Wish::Tell(name, stream, from, to) => {
-                    self.outputs.push_back(Output::Tell(name, stream, from, to));
-                }
-            }
-        }
-    }
-
-    fn work_stock(&mut self) {
-        let own = self.author.replica;
-        let gates: BTreeMap<OpId, Gate> =
-            self.ledger.events.keys().map(|event| (*event, self.watch.gate(&self.ledger, own, Some(*event)))).collect();
-        let gate = |event: OpId| gates.get(&event).cloned().unwrap_or_default();
-        if let Some((event, command, key)) = self.stock.act(&self.ledger, own, gate) {
-            self.report(Reporter::Stock, event, command, key);
-        }
-    }
-
-    fn report(&mut self, reporter: Reporter, event: OpId, command: Command, key: CommandKey) {
-        self.reported += 1;
-        let ticket = Ticket(OWN_TICKET | self.reported);
-        self.reports.insert(ticket, reporter);
-        self.outputs.push_back(Output::Decide(ticket, Some(event), Box::new(command), key));
-    }
-
-    /// Takes over ops of other replicas: they are written like own ones, and become durable with the next turn.
-    fn take(&mut self, foreign: Foreign) {
-        for order in foreign.orders {
-            self.order_turns.insert(order.order_id, self.turns + 1);
-            self.ledger.orders.entry(order.order_id).or_insert(order);
-        }
-        for op in foreign.ops {
-            let head = self.ledger.head(&op.op.stream);
-            if op.op.seq > head.seq && self.ledger.apply(&op) {
-                self.note(&op);
-                self.turn.ops.push(op);
-            }
-        }
-        self.author.last_stamp.physical_ms = self.author.last_stamp.physical_ms.max(self.ledger.floor_ms);
-        self.collect_orders();
-        self.turn.branches.extend(foreign.branches);
-        let known = |(stream, head, _): &(StreamId, Head, [u8; 64])| self.ledger.head(stream) == *head;
-        self.turn.heads.extend(foreign.heads.into_iter().filter(known));
-    }
-
     fn admit(&mut self, ticket: Ticket, asked: Box<Asked>) {
         let key_at_hand = self.recent_keys.contains_key(&asked.key.key);
         let order = asked.command.wants();
@@ -725,30 +620,6 @@ impl Engine {
         }
     }
 
-    /// Notes what an own op does with rights, and what it says about the watch.
-    fn note_rights(&mut self, op: &SealedOp) {
-        if !self.watch.is_begun() || !USES_RIGHTS.iter().any(|kinds| kinds.contains(&op.op.kind)) {
-            return;
-        }
-        let space = self.ledger.streams.get(&op.op.stream).and_then(|stream| stream.space.as_ref());
-        let Some(event) = space.and_then(Space::event) else { return };
-        let Ok(body) = Body::open(op.op.kind, &op.op.body) else { return };
-        match body {
-            Body::WatchSet(_) | Body::HoldingAdmitted(_) => self.watch_ops.push((event, op.op.seq, body)),
-            body => {
-                let uses = matches!(body, Body::HolderAnswered(_)) || !deeds(&op.hash, &event, &body).is_empty();
-                if uses {
-                    let head = Head { seq: op.op.seq, hash: op.hash };
-                    self.used.insert(event, (op.op.stream, head));
-                }
-                // Others are told of a stream up to a signed end: a grant is not to wait for one.
-                if let Body::RightsGranted(_) = body {
-                    self.unsigned_turns = SIGN_TURNS;
-                }
-            }
-        }
-    }
-
     fn collect_orders(&mut self) {
         for id in self.ledger.take_changed() {
             self.order_turns.insert(id, self.turns + 1);
@@ -824,18 +695,6 @@ impl Engine {
             self.watch.tell(needs.event, needs.stream, needs.head);
         }
         self.unwitnessed.push_back(release);
-    }
-
-    /// Releases what is durable and seen by whoever watches; witnesses that take too long are given up.
-    fn release_witnessed(&mut self) {
-        while let Some(first) = self.unwitnessed.front() {
-            if let Some(needs) = first.needs.iter().find(|needs| !self.watch.is_met(needs)).copied() {
-                return self.watch.give_up(&needs);
-            }
-            if let Some(release) = self.unwitnessed.pop_front() {
-                self.release(release);
-            }
-        }
     }
 
     fn release(&mut self, release: Release) {

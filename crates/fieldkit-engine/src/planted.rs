@@ -19,6 +19,12 @@ pub enum Mistake {
     StaleRow,
     /// Commands of one batch are decided on the state before it.
     StaleBatch,
+    /// After a start limited goods are sold at once.
+    OpenGate,
+    /// Answers do not wait for the witnesses on duty.
+    DeafToWitnesses,
+    /// A keeper's grant leaves before anybody else holds it.
+    GrantAtOnce,
 }
 
 /// What is planted.

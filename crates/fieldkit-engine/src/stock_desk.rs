@@ -12,7 +12,7 @@ use fieldkit_core::event::{Event, EventState};
 use fieldkit_core::id::{Hash, OpId, PoolId, ReplicaKey};
 use fieldkit_core::ledger::Ledger;
 use fieldkit_core::op::CommandKey;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// How limited goods are shared out.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -36,12 +36,24 @@ pub(crate) struct StockDesk {
     busy: bool,
     /// Commands given, and the number of ops then: none is given twice on the same ledger.
     given: BTreeMap<Vec<u8>, u64>,
+    /// SKUs that a buyer wanted in vain since they were asked for.
+    wanted: BTreeSet<String>,
     decided: u64,
 }
 
 impl StockDesk {
     pub fn begin(&mut self, policy: Policy) {
         self.policy = Some(policy);
+    }
+
+    /// Whether it acts at all.
+    pub fn is_begun(&self) -> bool {
+        self.policy.is_some()
+    }
+
+    /// A buyer wanted a SKU in vain.
+    pub fn wanted(&mut self, sku: &str) {
+        self.wanted.insert(sku.to_owned());
     }
 
     /// Its command was answered.
@@ -126,15 +138,20 @@ impl StockDesk {
             let holders = known.holders();
             let has = |replica: &ReplicaKey| holders.get(replica).copied().unwrap_or(0);
             let waiting = event.asks.get(&(pool, place.replica)).is_some_and(|ask| has(&ask.of) > 0);
-            if waiting || decide::available(ledger, place, sku) > policy.low {
+            let here = decide::available(ledger, place, sku);
+            if waiting || here > policy.low {
                 continue;
             }
+            // Somebody who would run low by it is asked only where a buyer waits: or two kits ask each other for ever.
+            let wanted = here <= 0 && self.wanted.contains(sku);
+            let enough = if wanted { 1 } else { 2 * policy.low + 2 };
             let retired = |replica: &ReplicaKey| ledger.follows.values().any(|before| before == replica);
             let others = holders.keys().filter(|replica| **replica != place.replica && !retired(replica));
-            let best = others.max_by_key(|replica| (event.keepers.contains(replica), has(replica)));
-            let Some(of) = best.filter(|replica| has(replica) > 1 || event.keepers.contains(replica)).copied() else {
-                continue;
-            };
+            let best = others.filter(|replica| has(replica) > 0);
+            let best = best.max_by_key(|replica| (event.keepers.contains(replica), has(replica)));
+            let gives = |replica: &&ReplicaKey| has(replica) >= enough || event.keepers.contains(replica);
+            let Some(of) = best.filter(gives).copied() else { continue };
+            self.wanted.remove(sku);
             let command = Command::AskRights { sku: sku.clone(), of, quantity: policy.batch.max(1) };
             if let Some(wish) = self.give(ledger, id, command) {
                 return Some(wish);

@@ -96,6 +96,11 @@ impl WatchDesk {
         self.nonce = Some(nonce);
     }
 
+    /// The number drawn for this life.
+    pub fn nonce(&self) -> Option<[u8; 16]> {
+        self.nonce
+    }
+
     pub fn is_begun(&self) -> bool {
         self.nonce.is_some()
     }

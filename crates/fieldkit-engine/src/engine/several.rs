@@ -1,0 +1,158 @@
+//! The engine among others: ops of other replicas, the watch over own ones, and goods on the move.
+//!
+//! Promises: as the engine does. What another replica wrote is written here like an own op, in a turn of its own or with
+//! others; what uses rights is released once witnesses hold it, or are given up.
+//! Absent on purpose: which witness says what, and when goods move (`watch_desk`, `stock_desk`).
+
+use super::*;
+use fieldkit_core::fork;
+use fieldkit_core::pool::deeds;
+
+/// Kinds of ops that may use rights or speak of the watch: sales, open orders, and all about rights; a test holds them
+/// to `Body::KINDS`.
+const USES_RIGHTS: [std::ops::RangeInclusive<u16>; 3] = [32..=32, 35..=35, 80..=89];
+
+impl Engine {
+    /// From now on limited goods of several kits are sold only under the eyes of witnesses; `nonce` is drawn by lot at
+    /// each start.
+    pub fn guard(&mut self, nonce: [u8; 16], policy: Policy) {
+        self.watch.begin(nonce);
+        self.stock.begin(policy);
+    }
+
+    /// Whether limited goods may be sold at an event, and what may be if not.
+    pub fn gate(&mut self, event: OpId) -> Gate {
+        self.gate_of(Some(event))
+    }
+
+    pub(super) fn gate_of(&mut self, event: Option<OpId>) -> Gate {
+        let gate = self.watch.gate(&self.ledger, self.author.replica, event);
+        if self.planted.is(Mistake::OpenGate) { Gate::Open } else { gate }
+    }
+
+    /// The number drawn for this life, where it is guarded.
+    pub fn nonce(&self) -> Option<[u8; 16]> {
+        self.watch.nonce()
+    }
+
+    /// How far an own stream may be told to `peer`, where not all of it may: a keeper's grant leaves for the one it names
+    /// once somebody else holds it, so that no copy of the keeper that is put back forgets what it gave.
+    pub fn tellable(&self, peer: &ReplicaKey) -> BTreeMap<StreamId, u64> {
+        let mut limits = BTreeMap::new();
+        if self.planted.is(Mistake::GrantAtOnce) {
+            return limits;
+        }
+        for (id, event) in self.ledger.events.iter().filter(|(_, event)| event.keepers.contains(&self.author.replica)) {
+            let stream = self.author.stream(&decide::space_of(*id, event));
+            let others = self.held_by.iter().filter(|((of, by), _)| *of == stream && by != peer);
+            let elsewhere = others.map(|(_, seq)| *seq).max().unwrap_or(0);
+            let own = event.keeper_grants.range(OpId { stream, seq: elsewhere + 1 }..=OpId { stream, seq: u64::MAX });
+            let first = own.filter(|(_, grant)| grant.to == *peer).map(|(id, _)| id.seq - 1).next();
+            limits.extend(first.map(|seq| (stream, seq)));
+        }
+        limits
+    }
+
+    /// Folds everything anew, branches of forked streams too, in place of what was folded before.
+    pub fn fold_all<'a>(&mut self, ops: impl IntoIterator<Item = &'a SealedOp> + Clone) {
+        self.ledger = fork::folded(ops.clone());
+        self.author.last_stamp.physical_ms = self.author.last_stamp.physical_ms.max(self.ledger.floor_ms);
+        ops.into_iter().for_each(|op| self.note(op));
+        self.collect_orders();
+    }
+
+    /// Orders that must be at hand before these ops of other replicas come in.
+    pub fn wanted(&self, ops: &[SealedOp]) -> BTreeSet<OpId> {
+        let wanted = ops.iter().filter_map(Ledger::wants);
+        wanted.filter(|id| !self.ledger.orders.contains_key(id)).collect()
+    }
+
+    pub(super) fn work_watch(&mut self) {
+        self.watch.act(&self.ledger, self.author.replica);
+        while let Some(wish) = self.watch.poll_wish() {
+            match wish {
+                watch_desk::Wish::Decide(event, command, key) => self.report(Reporter::Watch, event, command, key),
+                watch_desk::Wish::Tell(name, stream, from, to) => {
+                    self.outputs.push_back(Output::Tell(name, stream, from, to));
+                }
+            }
+        }
+    }
+
+    pub(super) fn work_stock(&mut self) {
+        if !self.stock.is_begun() {
+            return;
+        }
+        let own = self.author.replica;
+        let events: Vec<OpId> = self.ledger.events.keys().copied().collect();
+        let gates: BTreeMap<OpId, Gate> = events.into_iter().map(|event| (event, self.gate(event))).collect();
+        let gate = |event: OpId| gates.get(&event).cloned().unwrap_or_default();
+        if let Some((event, command, key)) = self.stock.act(&self.ledger, own, gate) {
+            self.report(Reporter::Stock, event, command, key);
+        }
+    }
+
+    fn report(&mut self, reporter: Reporter, event: OpId, command: Command, key: CommandKey) {
+        self.reported += 1;
+        let ticket = Ticket(OWN_TICKET | self.reported);
+        self.reports.insert(ticket, reporter);
+        self.outputs.push_back(Output::Decide(ticket, Some(event), Box::new(command), key));
+    }
+
+    /// Takes over ops of other replicas: they are written like own ones, and become durable with the next turn.
+    pub(super) fn take(&mut self, foreign: Foreign) {
+        for order in foreign.orders {
+            self.order_turns.insert(order.order_id, self.turns + 1);
+            self.ledger.orders.entry(order.order_id).or_insert(order);
+        }
+        for op in foreign.ops {
+            let head = self.ledger.head(&op.op.stream);
+            if op.op.seq > head.seq && self.ledger.apply(&op) {
+                self.note(&op);
+                self.turn.ops.push(op);
+            }
+        }
+        self.author.last_stamp.physical_ms = self.author.last_stamp.physical_ms.max(self.ledger.floor_ms);
+        self.collect_orders();
+        self.turn.branches.extend(foreign.branches);
+        let known = |(stream, head, _): &(StreamId, Head, [u8; 64])| self.ledger.head(stream) == *head;
+        self.turn.heads.extend(foreign.heads.into_iter().filter(known));
+    }
+
+    /// Notes what an own op does with rights, and what it says about the watch.
+    pub(super) fn note_rights(&mut self, op: &SealedOp) {
+        if !self.watch.is_begun() || !USES_RIGHTS.iter().any(|kinds| kinds.contains(&op.op.kind)) {
+            return;
+        }
+        let space = self.ledger.streams.get(&op.op.stream).and_then(|stream| stream.space.as_ref());
+        let Some(event) = space.and_then(Space::event) else { return };
+        let Ok(body) = Body::open(op.op.kind, &op.op.body) else { return };
+        match body {
+            Body::WatchSet(_) | Body::HoldingAdmitted(_) => self.watch_ops.push((event, op.op.seq, body)),
+            body => {
+                let uses = matches!(body, Body::HolderAnswered(_)) || !deeds(&op.hash, &event, &body).is_empty();
+                if uses {
+                    let head = Head { seq: op.op.seq, hash: op.hash };
+                    self.used.insert(event, (op.op.stream, head));
+                }
+                // Others are told of a stream up to a signed end: a grant is not to wait for one.
+                if let Body::RightsGranted(_) = body {
+                    self.unsigned_turns = SIGN_TURNS;
+                }
+            }
+        }
+    }
+
+    /// Releases what is durable and seen by whoever watches; witnesses that take too long are given up.
+    pub(super) fn release_witnessed(&mut self) {
+        while let Some(first) = self.unwitnessed.front() {
+            let unmet = first.needs.iter().find(|needs| !self.watch.is_met(needs)).copied();
+            if let Some(needs) = unmet.filter(|_| !self.planted.is(Mistake::DeafToWitnesses)) {
+                return self.watch.give_up(&needs);
+            }
+            if let Some(release) = self.unwitnessed.pop_front() {
+                self.release(release);
+            }
+        }
+    }
+}
