@@ -28,6 +28,10 @@ pub struct SignedHead {
 pub struct Device {
     /// The ops.
     pub ops: Vec<Arc<SealedOp>>,
+    /// Where each stands.
+    at: BTreeMap<OpId, usize>,
+    /// Ops of other branches of forked streams, each with the number of ops before it.
+    pub branches: Vec<(usize, Arc<SealedOp>)>,
     /// Signed ends, each with the number of ops before it.
     pub heads: Vec<(usize, SignedHead)>,
     /// Where turns end that are not synced.
@@ -39,10 +43,37 @@ pub struct Device {
 impl Device {
     /// Writes a turn; it is not synced.
     pub fn write(&mut self, ops: &[Arc<SealedOp>], heads: &[SignedHead]) {
-        self.ops.extend(ops.iter().cloned());
+        ops.iter().for_each(|op| self.push(op.clone()));
         let end = self.ops.len();
         self.heads.extend(heads.iter().map(|head| (end, head.clone())));
         self.ends.push(end);
+    }
+
+    /// Writes ops of other branches beside the last turn.
+    pub fn write_branches(&mut self, branches: &[Arc<SealedOp>]) {
+        let end = self.ops.len();
+        for op in branches {
+            if !self.branches.iter().any(|(_, known)| known.hash == op.hash) {
+                self.branches.push((end, op.clone()));
+            }
+        }
+    }
+
+    fn push(&mut self, op: Arc<SealedOp>) {
+        self.at.insert(op.id(), self.ops.len());
+        self.ops.push(op);
+    }
+
+    /// The op at a position of the main branch, and its row.
+    pub fn find(&self, id: &OpId) -> Option<(usize, &Arc<SealedOp>)> {
+        let row = *self.at.get(id)?;
+        Some((row, &self.ops[row]))
+    }
+
+    /// Whether this very op is here, on whichever branch.
+    pub fn holds(&self, op: &SealedOp) -> bool {
+        self.find(&op.id()).is_some_and(|(_, known)| known.hash == op.hash)
+            || self.branches.iter().any(|(_, known)| known.hash == op.hash)
     }
 
     /// Everything up to `end` is synced.
@@ -77,7 +108,11 @@ impl Device {
 
     fn cut(&mut self, end: usize) -> usize {
         let lost = self.ops.len() - end;
+        for op in &self.ops[end..] {
+            self.at.remove(&op.id());
+        }
         self.ops.truncate(end);
+        self.branches.retain(|(at, _)| *at <= end);
         self.heads.retain(|(at, _)| *at <= end);
         self.ends.clear();
         self.synced = end;
@@ -113,12 +148,14 @@ impl Device {
                 }
             } else if op.follows(head) {
                 *head = Head { seq: op.op.seq, hash: op.hash };
-                self.ops.push(op.clone());
+                self.push(op.clone());
                 adopted += 1;
             } else if op.op.seq == head.seq + 1 {
                 return Err(op.id());
             }
         }
+        let branches: Vec<Arc<SealedOp>> = other.branches.iter().map(|(_, op)| op.clone()).collect();
+        self.write_branches(&branches);
         let end = self.ops.len();
         for (_, signed) in &other.heads {
             let known = |(_, own): &(usize, SignedHead)| (own.stream, own.head) == (signed.stream, signed.head);

@@ -27,7 +27,7 @@ impl World {
         let next_ms = self.mishap.within(1, self.swarm.between_ms * 2);
         self.after(next_ms, Event::Fault);
         // What a kit is made of stands first.
-        if self.kits[kit].device.is_none() {
+        if self.kits[kit].device.is_none() && self.swarm.several.is_none() {
             return;
         }
         let now_ms = self.now_ms;
@@ -36,6 +36,9 @@ impl World {
     }
 
     fn inject(&mut self, kit: usize, fault: Fault) {
+        if self.kits[kit].gone {
+            return;
+        }
         let runs = self.kits[kit].engine.is_some();
         match fault {
             Fault::Kill | Fault::StateLost if runs => {
@@ -46,6 +49,7 @@ impl World {
                     lost += self.kits[kit].black_box.tear(&mut self.mishap);
                 }
                 self.lost(lost);
+                self.note_gate(kit);
                 if fault == Fault::StateLost {
                     self.kits[kit].state = crate::disk::State::default();
                 }
@@ -54,11 +58,14 @@ impl World {
             }
             Fault::PowerCut => {
                 self.log.fault(fault);
+                self.note_gate(kit);
                 let lost = self.kits[kit].lose_power(&mut self.mishap);
                 self.lost(lost);
                 let down_ms = self.mishap.below(10_000);
                 self.end_process(kit, down_ms);
             }
+            // Nobody puts the hub back without saying so.
+            Fault::Restore if self.swarm.several.is_some() && kit == self.hub() => {}
             Fault::Restore | Fault::RestoreBoth => self.put_back(kit, fault),
             Fault::TerminalPower => self.cut_terminal(kit),
             Fault::CutLine if self.terminals[kit].up => {
@@ -89,6 +96,12 @@ impl World {
                 let minor = i64::try_from(self.mishap.within(1, 60)).unwrap_or(1) * 50;
                 self.tell_terminal(kit, PeerInput::Fault(PeerFault::Foreign(minor)));
             }
+            Fault::CutLink
+            | Fault::BadFrame
+            | Fault::RestoreHub
+            | Fault::Clone
+            | Fault::LoseKit
+            | Fault::LosePage => self.inject_between(kit, fault),
             _ => {}
         }
     }
@@ -140,16 +153,21 @@ impl World {
     }
 
     /// The first time a copy of the disk is made; the next time it is put back.
-    fn put_back(&mut self, kit: usize, fault: Fault) {
+    pub(crate) fn put_back(&mut self, kit: usize, fault: Fault) {
         let entries = self.terminals[kit].entries.len();
         let Some(image) = self.kits[kit].image.take().filter(|_| self.keys_made < KEYS_MAX) else {
             return self.kits[kit].copy_disk(entries);
         };
         self.log.fault(fault);
-        let both = fault == Fault::RestoreBoth;
+        let both = match self.swarm.several {
+            None => fault == Fault::RestoreBoth,
+            Some(_) => fault == Fault::RestoreHub || !self.kits[kit].box_apart,
+        };
         let from = image.entries;
         self.kits[kit].lose_power(&mut self.mishap);
         let destroyed = self.kits[kit].put_back(image, both);
+        let destroyed = self.without_copies(kit, destroyed);
+        (self.kits[kit].was_open, self.kits[kit].restored) = (false, fault == Fault::RestoreHub);
         if !destroyed.is_empty() {
             self.log.reached("only_copy_destroyed");
         }
@@ -195,6 +213,7 @@ impl World {
         for kit in 0..self.kits.len() {
             self.tell_terminal(kit, PeerInput::Fault(PeerFault::Speak));
         }
+        self.heal_between();
         for till in 0..self.tills.len() {
             let wait_ms = self.people.within(1, 1_000);
             self.wake(till, wait_ms);

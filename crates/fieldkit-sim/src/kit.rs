@@ -14,7 +14,7 @@ use fieldkit_core::ledger::Ledger;
 use fieldkit_core::op::{Key, SealedOp};
 use fieldkit_core::order::Order;
 use fieldkit_core::snapshot;
-use fieldkit_engine::{Engine, Input, Link, Load, Projection, Ticket, Turn};
+use fieldkit_engine::{Engine, Input, Link, Load, Policy, Projection, Ticket, Turn};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
@@ -32,6 +32,9 @@ pub struct Image {
     /// Entries of the terminal's journal then.
     pub entries: usize,
 }
+
+/// An exchange that brought something: its link, the link's epoch, and which end.
+pub type Taken = (usize, u64, usize);
 
 /// A turn on its way to the disk.
 #[derive(Clone, Copy, Debug)]
@@ -67,6 +70,8 @@ pub struct Started {
 pub struct Kit {
     /// Which.
     pub number: usize,
+    /// Which copy of it, where it was copied.
+    pub copy: u64,
     /// Which of its keys it has.
     pub nth: u8,
     follows: Option<ReplicaKey>,
@@ -115,6 +120,24 @@ pub struct Kit {
     pub loading: usize,
     /// When it was told of the time last, and how often in a row without time passing.
     pub spins: (u64, u32),
+    /// How it shares limited goods out, where it has others beside it; then it is guarded, too.
+    pub policy: Option<Policy>,
+    /// Whether the black box lies on a medium of its own.
+    pub box_apart: bool,
+    /// Whether it is gone for good.
+    pub gone: bool,
+    /// Exchanges that wait until what they brought is durable: of the open turn, and of each turn on its way.
+    pub taken: Vec<Taken>,
+    /// See `taken`.
+    pub storing: VecDeque<Vec<Taken>>,
+    /// Whether the ends of its streams are to be signed soon.
+    pub sign_due: bool,
+    /// Whether it was put back by somebody who says so at its next start.
+    pub restored: bool,
+    /// Whether limited goods sold when it went down.
+    pub was_open: bool,
+    /// When it went on as a new replica.
+    pub followed_ms: Option<u64>,
     /// Ops when it last reported something of its own, and how often it did since.
     pub reports: (usize, u32),
 }
@@ -127,6 +150,7 @@ impl Kit {
         journal.sync_all();
         let mut kit = Kit {
             number,
+            copy: 0,
             nth: 0,
             follows: None,
             engine: None,
@@ -151,6 +175,15 @@ impl Kit {
             tickets: 0,
             asked: BTreeMap::new(),
             loading: 0,
+            policy: None,
+            box_apart: false,
+            gone: false,
+            taken: Vec::new(),
+            storing: VecDeque::new(),
+            sign_due: false,
+            restored: false,
+            was_open: false,
+            followed_ms: None,
             spins: (0, 0),
             reports: (0, 0),
         };
@@ -172,12 +205,16 @@ impl Kit {
     /// Takes a turn; returns the ops.
     pub fn write(&mut self, turn: &Turn) -> Vec<Arc<SealedOp>> {
         let ops: Vec<Arc<SealedOp>> = turn.ops.iter().cloned().map(Arc::new).collect();
+        let branches: Vec<Arc<SealedOp>> = turn.branches.iter().cloned().map(Arc::new).collect();
+        self.storing.push_back(std::mem::take(&mut self.taken));
         let signed =
             |(stream, head, signature): &(_, _, _)| SignedHead { stream: *stream, head: *head, signature: *signature };
         let heads: Vec<SignedHead> = turn.heads.iter().map(signed).collect();
         self.journal.write(&ops, &heads);
+        self.journal.write_branches(&branches);
         if !self.box_behind {
             self.black_box.write(&ops, &heads);
+            self.black_box.write_branches(&branches);
         }
         let box_end = (!self.box_behind).then_some(self.black_box.ops.len());
         self.on_disk.push_back(OnItsWay { end: self.journal.ops.len(), box_end });
@@ -211,7 +248,7 @@ impl Kit {
             self.state.orders.insert(order.order_id, order);
         }
         for (key, known) in projection.commands {
-            if let Some(op) = self.journal.ops.iter().rev().find(|op| op.id() == known.op) {
+            if let Some((_, op)) = self.journal.find(&known.op) {
                 self.state.keys.insert(key, (known, op.clone()));
             }
         }
@@ -224,6 +261,9 @@ impl Kit {
         self.on_disk.clear();
         self.rows.clear();
         self.asked.clear();
+        self.taken.clear();
+        self.storing.clear();
+        self.sign_due = false;
         (self.open, self.close_due, self.tick_ms, self.link, self.loading) = (false, false, None, Link::Down, 0);
         self.free_ms = [0; 4];
     }
@@ -299,7 +339,15 @@ impl Kit {
         if let Some(planted) = planted {
             planted.plant(&mut engine);
         }
-        self.fold(&mut engine, row);
+        if self.journal.branches.is_empty() {
+            self.fold(&mut engine, row);
+        } else {
+            self.fold_all(&mut engine);
+        }
+        if let Some(policy) = &self.policy {
+            let life = [self.number as u64, u64::from(self.life), u64::from(self.nth), self.copy].map(u64::to_le_bytes);
+            engine.guard(Hash::of(&life.concat()).half(), policy.clone());
+        }
         let mut heads = BTreeMap::new();
         for (_, signed) in &self.journal.heads {
             let known = heads.entry(signed.stream).or_insert(signed.head);
@@ -311,6 +359,18 @@ impl Kit {
         self.snapshot_row = self.state.row;
         self.engine = Some(engine);
         started
+    }
+
+    /// Folds the journal anew, branches too, and writes the state.
+    fn fold_all(&mut self, engine: &mut Engine) {
+        let branches = self.journal.branches.iter().map(|(_, op)| op.as_ref());
+        let ops: Vec<SealedOp> = self.journal.ops.iter().map(AsRef::as_ref).chain(branches).cloned().collect();
+        engine.fold_all(&ops);
+        self.state = State::default();
+        let projection = engine.take_folded();
+        let turn = projection.turn;
+        self.apply_rows(projection);
+        engine.handle(Input::Projected(turn));
     }
 
     /// Folds the journal from `row` on, and writes the state as it goes.

@@ -29,6 +29,7 @@ struct Options {
     planted: Option<String>,
     twice: bool,
     quiet: bool,
+    several: bool,
 }
 
 fn read(arguments: impl Iterator<Item = String>) -> Result<Options, String> {
@@ -52,6 +53,7 @@ fn read(arguments: impl Iterator<Item = String>) -> Result<Options, String> {
                 options.kinds = Some(kinds);
             }
             "--twice" => options.twice = true,
+            "--several" => options.several = true,
             "--quiet" => options.quiet = true,
             _ => return Err(format!("{name} is not known")),
         }
@@ -91,6 +93,7 @@ fn go(options: &Options) -> Result<bool, String> {
         kinds: options.kinds.unwrap_or(Kinds::ALL),
         planted,
         orders: options.orders.unwrap_or(2),
+        several: options.several,
         ..Plan::new(seed, events)
     };
     if let Some(seed) = options.replay {
@@ -137,6 +140,7 @@ fn tell(campaign: &Campaign, events: u64, per_minute: u64, changing: &[u64], twi
     list("faults", &campaign.faults);
     list("rare states", &campaign.rare);
     println!("rare states that were not reached: {:?}", campaign.missing());
+    println!("limited goods: {:?}", campaign.stall);
     if twice {
         println!("each seed ran twice; seeds with two different traces: {changing:?}");
     }

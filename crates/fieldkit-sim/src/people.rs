@@ -19,7 +19,7 @@ use fieldkit_core::order::{Discount, Order, Stage};
 use fieldkit_core::payment::{Payment, PaymentState};
 use fieldkit_core::witness::{Sighting, Verdict};
 use fieldkit_drivers::terminal_peer::Event as TerminalEvent;
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 /// How long somebody waits for an answer before asking again.
 const PATIENCE_MS: u64 = 4_000;
@@ -59,12 +59,35 @@ pub struct Till {
     keys: u32,
     pending: Option<Pending>,
     watch: Option<Watch>,
-    orders: VecDeque<OpId>,
-    todo: VecDeque<Command>,
-    head: Option<(StreamId, Head)>,
+    pub orders: VecDeque<OpId>,
+    pub todo: VecDeque<Command>,
+    pub head: Option<(StreamId, Head)>,
     counted: bool,
+    /// What its page remembers of each stream as a witness, and which page it is.
+    pub holds: BTreeMap<StreamId, Head>,
+    /// See `holds`.
+    pub page: u64,
+    /// Whether the page is connected.
+    pub present: bool,
+    /// Since when it was told that limited goods are shut.
+    pub shut_ms: Option<u64>,
     /// Whether nothing is left to do.
     pub rests: bool,
+}
+
+impl Till {
+    /// Whether its pending command is a sale of `sku`.
+    pub fn wants(&self, sku: &str) -> bool {
+        let command = self.pending.as_ref().map(|pending| &pending.command);
+        let wants = |line: &LineRequest| line.sku == sku;
+        matches!(command, Some(Command::PlaceOrder(request)) if request.lines.iter().any(wants))
+    }
+
+    /// Nobody is there any more.
+    pub fn leave(&mut self) {
+        self.turn += 1;
+        (self.pending, self.watch, self.rests) = (None, None, true);
+    }
 }
 
 fn none() -> String {
@@ -110,22 +133,32 @@ impl World {
             Command::OpenDrawer { amount: 10_000 },
         ]);
         for number in 0..self.swarm.tills {
-            self.tills.push(Till {
-                kit,
-                turn: 0,
-                number,
-                keys: 0,
-                pending: None,
-                watch: None,
-                orders: VecDeque::new(),
-                todo: if number == 0 { todo.clone() } else { VecDeque::new() },
-                head: None,
-                counted: false,
-                rests: false,
-            });
-            let till = self.tills.len() - 1;
-            self.wake(till, 1 + 1_000 * number as u64);
+            let todo = if number == 0 { todo.clone() } else { VecDeque::new() };
+            self.add_till(kit, number, todo);
         }
+    }
+
+    /// A till of a kit, with what it does first.
+    pub(crate) fn add_till(&mut self, kit: usize, number: usize, todo: VecDeque<Command>) {
+        self.tills.push(Till {
+            kit,
+            turn: 0,
+            number,
+            keys: 0,
+            pending: None,
+            watch: None,
+            orders: VecDeque::new(),
+            todo,
+            head: None,
+            counted: false,
+            holds: BTreeMap::new(),
+            page: 0,
+            present: false,
+            shut_ms: None,
+            rests: false,
+        });
+        let till = self.tills.len() - 1;
+        self.wake(till, 1 + 1_000 * number as u64);
     }
 
     /// A person does something after a while; an earlier plan is forgotten.
@@ -154,6 +187,9 @@ impl World {
         if let Some(watch) = self.tills[till].watch {
             return self.look(till, watch);
         }
+        if self.swarm.several.is_some() {
+            return self.visit(till);
+        }
         if self.healing {
             return self.tidy_up(till);
         }
@@ -165,7 +201,7 @@ impl World {
     }
 
     /// Gives a new command.
-    fn give(&mut self, till: usize, command: Command) {
+    pub(crate) fn give(&mut self, till: usize, command: Command) {
         let now = &mut self.tills[till];
         now.keys += 1;
         let mut key = vec![u8::try_from(now.kit).unwrap_or(0), u8::try_from(now.number).unwrap_or(0)];
@@ -216,6 +252,7 @@ impl World {
         given.answers.push((said.clone(), two_devices));
         let content = given.key.clone();
         self.tills[till].head = head.or(self.tills[till].head);
+        self.weigh_answer(till, &said);
         let Some(pending) = self.tills[till].pending.take_if(|pending| pending.key.key == *key) else { return };
         let kit = self.tills[till].kit;
         self.count(&pending.command, &said);
@@ -557,7 +594,7 @@ impl World {
         let kit = self.tills[till].kit;
         let (Some((stream, head)), Some(engine)) = (self.tills[till].head, &self.kits[kit].engine) else { return };
         let journal = &self.kits[kit].journal;
-        let hash_at = |id: OpId| journal.ops.iter().rev().find(|op| op.id() == id).map(|op| op.hash);
+        let hash_at = |id: OpId| journal.find(&id).map(|(_, op)| op.hash);
         let (stream, seen, verdict) = engine.judge(&Sighting::Head { stream, head }, hash_at);
         let own = engine.ledger().streams.get(&stream).is_some_and(|known| known.replica == Some(engine.replica()));
         let found = engine.ledger().head(&stream).seq;
@@ -570,22 +607,29 @@ impl World {
             let of_kit = self.log.put_back.iter().filter(|put_back| put_back.kit == kit);
             of_kit.flat_map(|put_back| &put_back.destroyed).any(|op| op.id() == id)
         };
-        if !destroyed(OpId { stream, seq: seen }) {
+        if self.swarm.several.is_none() && !destroyed(OpId { stream, seq: seen }) {
             let what = format!("kit {kit} believes that it went back: entry {seen} of {stream:?} is not there");
             self.log.wrong("INV-27", what);
         }
+        self.follow(kit, "page", stream, head, found);
+    }
+
+    /// A kit that is told that it went back goes on as a new replica.
+    pub(crate) fn follow(&mut self, kit: usize, witness: &str, stream: StreamId, head: Head, found: u64) {
         self.log.reached("roll_back_noticed");
         self.log.told.push(crate::log::Told { kit, stream, head });
         self.keys_made += 1;
         let key = self.kits[kit].new_key(self.keys_made);
         let (wall_ms, quality) = self.wall(kit);
-        let sighting = RollbackNoticed { witness: "page".to_owned(), stream, seen, found };
+        let sighting = RollbackNoticed { witness: witness.to_owned(), stream, seen: head.seq, found };
         self.kits[kit].open = true;
         if let Some(engine) = &mut self.kits[kit].engine {
             engine.follow(key, sighting, &genesis::label(kit), wall_ms, quality);
         }
         let life = self.kits[kit].life;
         self.after(1, Event::Close { kit, life });
+        self.kits[kit].followed_ms = Some(self.now_ms);
+        self.followed(kit);
     }
 
     /// Whether everybody rests.

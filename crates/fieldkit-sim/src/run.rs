@@ -6,6 +6,7 @@
 use crate::check;
 use crate::log::{RARE, Violation};
 use crate::planted::Planted;
+use crate::several::Stall;
 use crate::swarm::{FAULTS, Kinds, Swarm, Temper};
 use crate::world::World;
 use std::collections::BTreeMap;
@@ -33,17 +34,22 @@ pub struct Plan {
     pub orders: u64,
     /// Whether the trace is kept in words.
     pub traced: bool,
+    /// Whether the kits have a hub and limited goods in common.
+    pub several: bool,
 }
 
 impl Plan {
     /// Of a seed, with everything.
     pub fn new(seed: u64, events: u64) -> Self {
-        Plan { seed, events, kinds: Kinds::ALL, planted: None, orders: 2, traced: false }
+        Plan { seed, events, kinds: Kinds::ALL, planted: None, orders: 2, traced: false, several: false }
     }
 
     /// The line that plays it again.
     pub fn line(&self) -> String {
         let mut line = format!("scripts/sim --replay {} --events {}", self.seed, self.events);
+        if self.several {
+            line.push_str(" --several");
+        }
         let left_out = self.kinds.left_out();
         if !left_out.is_empty() {
             line.push_str(&format!(" --without {}", left_out.join(",")));
@@ -76,6 +82,8 @@ pub struct Outcome {
     pub lines: Vec<String>,
     /// Virtual time.
     pub ended_ms: u64,
+    /// What came of limited goods.
+    pub stall: Stall,
 }
 
 /// Runs a plan.
@@ -92,14 +100,15 @@ pub fn run(plan: &Plan) -> Outcome {
 }
 
 fn run_through(plan: &Plan) -> Outcome {
-    let swarm = Swarm::drawn(plan.seed, plan.kinds);
+    let swarm = if plan.several { Swarm::several } else { Swarm::drawn };
+    let swarm = swarm(plan.seed, plan.kinds);
     let mut world = World::new(plan.seed, swarm, plan.planted, plan.traced);
     while world.log.events < plan.events && world.step(DAY_MS) {}
     world.heal();
     let end_ms = world.now_ms + HEAL_MS;
     let mut rested_ms = None;
     while world.step(end_ms) {
-        let since_ms = match (world.everybody_rests(), rested_ms) {
+        let since_ms = match (world.everybody_rests() && world.all_is_even(), rested_ms) {
             (false, _) => None,
             (true, known) => Some(known.unwrap_or(world.now_ms)),
         };
@@ -108,7 +117,7 @@ fn run_through(plan: &Plan) -> Outcome {
             break;
         }
     }
-    let violations = check::check(&world, plan.seed, plan.orders);
+    let violations = check::check(&mut world, plan.seed, plan.orders);
     rare_at_the_end(&mut world);
     let sales = ["sales_cash", "sales_card", "sales_own_reader"];
     Outcome {
@@ -121,6 +130,7 @@ fn run_through(plan: &Plan) -> Outcome {
         mix: world.log.mix,
         lines: world.log.lines.unwrap_or_default(),
         ended_ms: world.now_ms,
+        stall: world.stall,
     }
 }
 
@@ -193,6 +203,8 @@ pub struct Campaign {
     pub rare: BTreeMap<&'static str, u64>,
     /// The mix.
     pub mix: BTreeMap<&'static str, u64>,
+    /// What came of limited goods.
+    pub stall: Stall,
     /// Failing plans with what is wrong.
     pub failures: Vec<(Plan, Vec<Violation>)>,
 }
@@ -204,6 +216,7 @@ impl Campaign {
         self.calm += u64::from(Swarm::drawn(plan.seed, plan.kinds).temper == Temper::Calm);
         self.events += outcome.events;
         self.sales += outcome.sales;
+        self.stall.add(&outcome.stall);
         let lists = [(&mut self.faults, outcome.faults), (&mut self.rare, outcome.rare), (&mut self.mix, outcome.mix)];
         for (sums, new) in lists {
             for (word, count) in new {

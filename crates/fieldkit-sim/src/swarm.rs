@@ -47,6 +47,18 @@ pub enum Fault {
     ByHand,
     /// The state on disk is lost.
     StateLost,
+    /// The link between a kit and the hub breaks, and stays away for a while.
+    CutLink,
+    /// A frame between two kits is lost, comes twice, late, or damaged.
+    BadFrame,
+    /// The hub is put back to a backup, and whoever does it says so.
+    RestoreHub,
+    /// A kit's disk is copied into a spare box, and both run.
+    Clone,
+    /// A kit is gone for good.
+    LoseKit,
+    /// A page's device is gone, with all that it remembered; another one is opened.
+    LosePage,
 }
 
 /// All kinds with their words.
@@ -70,6 +82,34 @@ pub const FAULTS: &[(Fault, &str)] = &[
     (Fault::Terminal, "terminal"),
     (Fault::ByHand, "by_hand"),
     (Fault::StateLost, "state_lost"),
+    (Fault::CutLink, "cut_link"),
+    (Fault::BadFrame, "bad_frame"),
+    (Fault::RestoreHub, "restore_hub"),
+    (Fault::Clone, "clone"),
+    (Fault::LoseKit, "lose_kit"),
+    (Fault::LosePage, "lose_page"),
+];
+
+/// Faults that kits without others can have.
+const ALONE: usize = 19;
+/// Faults of kits with others: those of their own disks and people, and those between them, with the weights of the rare.
+const SEVERAL: &[(Fault, u64)] = &[
+    (Fault::Kill, 8),
+    (Fault::PowerCut, 12),
+    (Fault::SyncFails, 3),
+    (Fault::SlowSync, 4),
+    (Fault::BoxFails, 4),
+    (Fault::StateLost, 2),
+    (Fault::Restore, 8),
+    (Fault::CutLink, 20),
+    (Fault::BadFrame, 8),
+    (Fault::RestoreHub, 4),
+    (Fault::Clone, 3),
+    (Fault::LoseKit, 1),
+    (Fault::LosePage, 3),
+    (Fault::Repeat, 2),
+    (Fault::LoseAnswer, 2),
+    (Fault::Abandon, 1),
 ];
 
 impl Fault {
@@ -179,6 +219,23 @@ pub struct Swarm {
     pub between_ms: u64,
     /// In a thousand, by giver's fault.
     giver: Vec<(Fault, u64)>,
+    /// What kits with a hub have, where they have one.
+    pub several: Option<Several>,
+}
+
+/// What kits with a hub have.
+#[derive(Clone, Copy, Debug)]
+pub struct Several {
+    /// Units of the limited item.
+    pub units: i64,
+    /// Units from which down a kit asks for more.
+    pub low: i64,
+    /// How many it asks for.
+    pub batch: u32,
+    /// Longest way of a frame.
+    pub frame_ms: u64,
+    /// Longest time that a link is away.
+    pub outage_ms: u64,
 }
 
 impl Swarm {
@@ -196,7 +253,7 @@ impl Swarm {
             protocols.push([Protocol::ZvtTcp, Protocol::ZvtSerial, Protocol::Telium][random.weighed(&[5, 3, 2])]);
         }
         let (mut faults, mut giver) = (Vec::new(), Vec::new());
-        for (fault, _) in FAULTS {
+        for (fault, _) in &FAULTS[..ALONE] {
             // Both draws are made for every kind, so that a kind that is left out leaves the others where they were.
             let (on, weight) = (random.chance(450), random.within(1, 20));
             let on = match temper {
@@ -228,6 +285,47 @@ impl Swarm {
             faults,
             between_ms: *random.pick(&[4_000, 15_000, 60_000]),
             giver,
+            several: None,
+        }
+    }
+
+    /// Draws what `seed` has, where its kits have a hub.
+    pub fn several(seed: u64, kinds: Kinds) -> Self {
+        let mut random = Random::new(seed, 5);
+        let base = Swarm::drawn(seed, kinds);
+        let kits = 2 + random.weighed(&[4, 4, 2]);
+        let (mut faults, mut giver) = (Vec::new(), Vec::new());
+        for (fault, weight) in SEVERAL {
+            let (on, times) = (random.chance(600), random.within(1, 3));
+            let on = match base.temper {
+                Temper::Calm => false,
+                Temper::Mixed => on,
+                Temper::Wild => true,
+            };
+            if on && kinds.has(*fault) {
+                let list = if fault.is_giver() { &mut giver } else { &mut faults };
+                list.push((*fault, weight * times * if fault.is_giver() { 4 } else { 1 }));
+            }
+        }
+        let several = Several {
+            units: i64::try_from(random.within(40, 200)).unwrap_or(100),
+            low: i64::try_from(random.within(1, 3)).unwrap_or(1),
+            batch: u32::try_from(random.within(2, 6)).unwrap_or(2),
+            frame_ms: *random.pick(&[2, 20, 200]),
+            outage_ms: *random.pick(&[5_000, 60_000, 600_000]),
+        };
+        Swarm {
+            kits,
+            tills: 1 + random.place(2),
+            protocols: vec![Protocol::ZvtTcp; kits + 1],
+            pages: true,
+            cards: 0,
+            between_ms: *random.pick(&[10_000, 30_000, 120_000]),
+            pause_ms: *random.pick(&[2_000, 8_000, 20_000]),
+            faults,
+            giver,
+            several: Some(several),
+            ..base
         }
     }
 

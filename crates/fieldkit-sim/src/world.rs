@@ -10,6 +10,7 @@ use crate::log::{Given, Log, Said};
 use crate::people::Till;
 use crate::planted::Planted;
 use crate::random::Random;
+use crate::several::{Between, Link, Stall};
 use crate::swarm::{Fault, Swarm};
 use crate::terminal::Terminal;
 use fieldkit_core::body::Body;
@@ -18,7 +19,7 @@ use fieldkit_core::id::{OpId, StreamId, Zero};
 use fieldkit_core::op::{Actor, CommandKey, Head, Key, SealedOp};
 use fieldkit_core::stamp::ClockQuality;
 use fieldkit_drivers::terminal_peer::{Numbers, PeerInput, PeerOutput};
-use fieldkit_engine::{Answer, Asked, DeviceInput, DeviceOutput, Input, Link, Outcome, Output, Ticket, Turn};
+use fieldkit_engine::{Answer, Asked, DeviceInput, DeviceOutput, Input, Outcome, Output, Ticket, Turn};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// How soon a closed line is opened again.
@@ -72,6 +73,8 @@ pub enum Event {
     Page { till: usize, life: u32 },
     /// Something goes wrong.
     Fault,
+    /// Something between kits.
+    Between(Between),
 }
 
 /// Why a command comes.
@@ -119,13 +122,18 @@ pub struct World {
     pub terminal_lives: Vec<u64>,
     /// Faults that wait for their moment.
     pub armed: BTreeSet<(usize, Fault)>,
+    /// Links between kits.
+    pub links: Vec<Link>,
+    /// What came of limited goods.
+    pub stall: Stall,
 }
 
 impl World {
     /// The world of a seed.
     pub fn new(seed: u64, swarm: Swarm, planted: Option<Planted>, traced: bool) -> Self {
-        let genesis = Genesis::new(swarm.kits);
-        let kits: Vec<Kit> = (0..swarm.kits).map(|number| Kit::new(number, &genesis)).collect();
+        let nodes = swarm.kits + usize::from(swarm.several.is_some());
+        let genesis = Genesis::new(nodes);
+        let kits: Vec<Kit> = (0..nodes).map(|number| Kit::new(number, &genesis)).collect();
         let mut nature = Random::new(seed, 2);
         let near_wrap = nature.chance(300);
         let numbers = if near_wrap { Numbers { receipt: 9_990, trace: 999_990 } } else { Numbers::default() };
@@ -139,7 +147,7 @@ impl World {
             now_ms: 1_000,
             queue: BTreeMap::new(),
             number: 0,
-            terminal_lives: vec![0; swarm.kits],
+            terminal_lives: vec![0; nodes],
             kits,
             terminals,
             tills: Vec::new(),
@@ -149,10 +157,14 @@ impl World {
             planted,
             keys_made: 0,
             armed: BTreeSet::new(),
+            links: Vec::new(),
+            stall: Stall::default(),
             swarm,
         };
-        for kit in 0..world.kits.len() {
-            world.set_up(kit);
+        if world.swarm.several.is_some() {
+            world.set_up_several();
+        } else {
+            (0..world.kits.len()).for_each(|kit| world.set_up(kit));
         }
         if !world.swarm.faults.is_empty() {
             let first = world.mishap.within(1, world.swarm.between_ms);
@@ -207,6 +219,7 @@ impl World {
             }
             Event::Person { till, turn } => self.tills[*till].turn != *turn,
             Event::Page { till, life } => self.kits[self.tills[*till].kit].life != *life,
+            Event::Between(between) => self.is_past(between),
             Event::Ask { .. } | Event::Answered { .. } | Event::Fault | Event::OpenLine { .. } => false,
         }
     }
@@ -248,8 +261,9 @@ impl World {
                 if self.spins(kit) {
                     return;
                 }
-                if let Some(device) = self.kits[kit].device {
-                    self.feed(kit, Input::Device(device, self.now_ms, DeviceInput::Tick));
+                match self.kits[kit].device {
+                    Some(device) => self.feed(kit, Input::Device(device, self.now_ms, DeviceInput::Tick)),
+                    None => self.feed(kit, Input::Tick(self.now_ms)),
                 }
             }
             Event::TerminalTick { kit, .. } => {
@@ -274,6 +288,7 @@ impl World {
             Event::Person { till, .. } => self.act(till),
             Event::Page { till, .. } => self.tell_head(till),
             Event::Fault => self.go_wrong(),
+            Event::Between(between) => self.happen_between(between),
         }
     }
 
@@ -339,7 +354,7 @@ impl World {
         (wall_ms, ClockQuality::System)
     }
 
-    fn close_soon(&mut self, kit: usize) {
+    pub(crate) fn close_soon(&mut self, kit: usize) {
         let this = &mut self.kits[kit];
         if this.open && !this.close_due {
             this.close_due = true;
@@ -363,6 +378,7 @@ impl World {
             self.feed(kit, Input::SignDue);
         }
         self.feed(kit, Input::EndOfBatch);
+        self.nothing_to_store(kit);
     }
 
     /// Feeds the engine and carries out what it wants.
@@ -376,6 +392,7 @@ impl World {
 
     /// Carries out what the engine wants.
     pub fn pump(&mut self, kit: usize) {
+        let mut refold = false;
         while let Some(output) = self.kits[kit].engine.as_mut().and_then(fieldkit_engine::Engine::poll_output) {
             match output {
                 Output::Load(load) => {
@@ -394,7 +411,8 @@ impl World {
                 Output::Reply(ticket, answer) => self.reply(kit, ticket, *answer),
                 Output::Payments(_) => {}
                 Output::Project(projection) => self.project(kit, *projection),
-                Output::Tell(..) | Output::Refold => {}
+                Output::Tell(name, stream, from, to) => self.tell_witness(kit, name, stream, from, to),
+                Output::Refold => refold = true,
                 Output::Decide(ticket, _, command, key) => {
                     let now_ms = self.now_ms;
                     self.log.line(now_ms, || format!("kit {kit} reports {command:.180?}"));
@@ -407,13 +425,18 @@ impl World {
                 Output::Device(_, DeviceOutput::Show(shown)) => self.kits[kit].link = shown.link,
             }
         }
+        if refold {
+            self.log.reached("folded_with_branches");
+            self.end_process(kit, 0);
+        }
         self.wind(kit);
     }
 
     /// Sees to it that the engine hears of the time that it waits for.
     fn wind(&mut self, kit: usize) {
         let Some(engine) = &self.kits[kit].engine else { return };
-        let Some((at_ms, _)) = engine.poll_timeout() else { return };
+        let watch = engine.poll_watch();
+        let Some(at_ms) = engine.poll_timeout().map(|(at_ms, _)| at_ms).into_iter().chain(watch).min() else { return };
         let at_ms = at_ms.max(self.now_ms + 1);
         if self.kits[kit].tick_ms.is_none_or(|known| at_ms < known) {
             self.kits[kit].tick_ms = Some(at_ms);
@@ -470,14 +493,17 @@ impl World {
                 turn.box_end = None;
             }
             self.log.reached("box_behind");
+            self.box_left(kit);
         } else if !this.box_behind {
             this.black_box.sync(end);
         }
     }
 
     fn durable(&mut self, kit: usize) {
+        self.box_holds(kit);
         self.feed(kit, Input::Synced);
         self.kits[kit].on_disk.pop_front();
+        self.stored(kit);
         self.close_soon(kit);
     }
 
@@ -544,6 +570,7 @@ impl World {
         if let Some(op) = started.contradiction {
             self.log.wrong("INV-28", format!("journal and box of kit {kit} have op {op} differently"));
         }
+        self.begin_watch(kit);
         self.attach(kit);
         let at_kit = |till: &usize| self.swarm.pages && self.tills[*till].kit == kit;
         let pages: Vec<usize> = (0..self.tills.len()).filter(at_kit).collect();
@@ -568,6 +595,7 @@ impl World {
     /// The process ends; another one starts.
     pub fn end_process(&mut self, kit: usize, down_ms: u64) {
         self.kits[kit].stop();
+        self.close_links(kit);
         if self.terminals[kit].up {
             self.terminals[kit].up = false;
             self.tell_terminal(kit, PeerInput::LinkDown);
@@ -670,7 +698,7 @@ impl World {
 
     /// Whether the kit shows that its terminal takes cards.
     pub fn takes_cards(&self, kit: usize) -> bool {
-        self.kits[kit].link == Link::Ready
+        self.kits[kit].link == fieldkit_engine::Link::Ready
     }
 
     /// Orders of a kit that wait for something, as the kit shows them.

@@ -8,6 +8,7 @@
 mod answers;
 mod money;
 mod refold;
+mod several;
 mod terminals;
 
 use crate::log::Violation;
@@ -42,8 +43,14 @@ impl Findings {
 }
 
 /// Checks a world that has come to rest. `orders` says in how many random orders everything is folded again.
-pub fn check(world: &World, seed: u64, orders: u64) -> Vec<Violation> {
+pub fn check(world: &mut World, seed: u64, orders: u64) -> Vec<Violation> {
     let mut findings = Findings { found: world.log.violations.clone() };
+    if world.swarm.several.is_some() {
+        chains(world, &mut findings);
+        world.stall = several::check(world, orders, &mut findings);
+        return findings.found;
+    }
+    let world = &*world;
     let union = unite(world, &mut findings);
     chains(world, &mut findings);
     answers::check(world, &union, &mut findings);

@@ -1,0 +1,926 @@
+//! Kits with others: a hub that keeps limited goods, links between them, pages and boxes that watch, and what goes wrong
+//! with all of these.
+//!
+//! Promises: ops travel by the exchange that ships, over links that break, and frames that are lost, doubled, late and
+//! damaged; a page takes a newer head only for the one that it holds.
+//! Absent on purpose: cards (kits without a hub have them), and verdicts (`check`).
+
+use crate::disk::Device;
+use crate::genesis::NOON_MS;
+use crate::kit::{Kit, Taken};
+use crate::log::{PutBack, Said};
+use crate::swarm::Fault;
+use crate::terminal::Terminal;
+use crate::world::{Event, World};
+use fieldkit_core::body::{Admission, Edit, Limit, Source, StockReason};
+use fieldkit_core::decide::{self, Command, LineRequest, NewItem, OrderRequest, Place, StockChange, TenderRequest};
+use fieldkit_core::id::{Hash, OpId, PoolId, ReplicaKey, Space, StreamId};
+use fieldkit_core::ledger::Ledger;
+use fieldkit_core::op::{Head, SealedOp};
+use fieldkit_core::order::Discount;
+use fieldkit_core::witness::{Sighting, Verdict};
+use fieldkit_engine::{Foreign, Input, Policy, WitnessInput, WitnessKind, WitnessName};
+use fieldkit_sync::intake::Take;
+use fieldkit_sync::session::{self, Session, Terms};
+use fieldkit_sync::shelf::{Ask, Parcel, Shelf, lacking};
+use fieldkit_sync::tip::Tip;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+
+/// The limited item.
+pub const DROP: &str = "DROP";
+/// How long somebody waits with a shut gate before typing the last slip's number.
+const SLIP_MS: u64 = 10_000;
+/// How soon limited goods should sell after a start.
+const GATE_MS: u64 = 5_000;
+/// How long a silent link is believed.
+const IDLE_MS: u64 = 15_000;
+/// How soon the ends of streams are signed for others.
+const SIGN_MS: u64 = 300;
+/// How long the owner waits for answers before declaring somebody absent.
+const ABSENT_MS: u64 = 120_000;
+
+/// Something that happens between kits.
+pub enum Between {
+    /// A link is tried.
+    OpenLink { link: usize },
+    /// A frame arrives.
+    Frame { link: usize, epoch: u64, end: usize, bytes: Vec<u8> },
+    /// Somebody looks whether a link still lives.
+    Idle { link: usize, epoch: u64 },
+    /// A kit signs the ends of its streams.
+    Sign { kit: usize, life: u32 },
+    /// A page is told of a newer head.
+    Told { till: usize, page: u64, stream: StreamId, from: Head, to: Head },
+    /// A kit hears what a page holds.
+    Holds { till: usize, page: u64, life: u32 },
+    /// Somebody looks whether limited goods sell again.
+    Gate { kit: usize, life: u32 },
+}
+
+/// A link.
+#[derive(Default)]
+pub struct Link {
+    /// Whom it connects.
+    pub ends: [usize; 2],
+    epoch: u64,
+    sessions: [Option<Session>; 2],
+    free_ms: [u64; 2],
+    until_ms: u64,
+    bad: Option<u64>,
+}
+
+impl Link {
+    fn is_open(&self) -> bool {
+        self.sessions.iter().all(Option::is_some)
+    }
+}
+
+/// What came of limited goods, counted outside of every kit.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Stall {
+    /// Attempts to buy with the hub reachable, and those refused while a unit was unsold at somebody reachable.
+    pub attempts: u64,
+    /// See `attempts`.
+    pub refused_unsold: u64,
+    /// Starts after plain failures, without a link, and those after which limited goods sold again in time.
+    pub blips: u64,
+    /// See `blips`.
+    pub blips_in_time: u64,
+    /// Units sold, and sold more than once.
+    pub sold: u64,
+    /// See `sold`.
+    pub oversold: u64,
+    /// Units that recorded words put at risk.
+    pub at_risk: u64,
+}
+
+impl Stall {
+    /// Adds another world's.
+    pub fn add(&mut self, other: &Stall) {
+        self.attempts += other.attempts;
+        self.refused_unsold += other.refused_unsold;
+        self.blips += other.blips;
+        self.blips_in_time += other.blips_in_time;
+        self.sold += other.sold;
+        self.oversold += other.oversold;
+        self.at_risk += other.at_risk;
+    }
+}
+
+/// A kit's journal as an exchange reads it.
+struct Books<'a> {
+    device: &'a Device,
+    ledger: &'a Ledger,
+    limits: BTreeMap<StreamId, u64>,
+}
+
+impl Books<'_> {
+    fn before(&self, id: OpId, hash: &Hash) -> Option<Hash> {
+        let main = self.device.find(&id).map(|(_, op)| op).filter(|op| op.hash == *hash);
+        let op = main.or_else(|| self.device.branches.iter().map(|(_, op)| op).find(|op| op.hash == *hash));
+        op.map(|op| op.op.prev)
+    }
+
+    fn is_parted(&self, stream: &StreamId) -> bool {
+        self.device.branches.iter().any(|(_, op)| op.op.stream == *stream)
+    }
+
+    fn is_below(&self, stream: StreamId, low: &Head, high: &Head) -> bool {
+        let mut at = *high;
+        while at.seq > low.seq {
+            let Some(hash) = self.before(OpId { stream, seq: at.seq }, &at.hash) else { return false };
+            at = Head { seq: at.seq - 1, hash };
+        }
+        at == *low
+    }
+}
+
+impl Shelf for Books<'_> {
+    fn organisation(&self) -> [u8; 32] {
+        self.ledger.organisation.as_ref().map(|(_, founded)| founded.key).unwrap_or_default()
+    }
+
+    fn tips(&self) -> Vec<Tip> {
+        let mut tips: BTreeMap<StreamId, Vec<Tip>> = BTreeMap::new();
+        for (end, signed) in self.device.heads.iter().rev() {
+            let limit = self.limits.get(&signed.stream).copied().unwrap_or(u64::MAX);
+            let Some(known) = self.ledger.streams.get(&signed.stream) else { continue };
+            let (Some(replica), Some(space)) = (known.replica, known.space.clone()) else { continue };
+            if *end > self.device.synced || signed.head.seq > limit {
+                continue;
+            }
+            let known = tips.entry(signed.stream).or_default();
+            let parted = self.is_parted(&signed.stream);
+            let told = |tip: &Tip| match parted {
+                false => tip.head.seq >= signed.head.seq,
+                true => self.is_below(signed.stream, &signed.head, &tip.head),
+            };
+            if !known.iter().any(told) {
+                if parted {
+                    known.retain(|tip| !self.is_below(signed.stream, &tip.head, &signed.head));
+                } else {
+                    known.clear();
+                }
+                known.push(Tip { replica, space, head: signed.head, signature: signed.signature });
+            }
+        }
+        tips.into_values().flatten().collect()
+    }
+
+    fn hashes(&self, op: OpId) -> Vec<Hash> {
+        let main = self.device.find(&op).filter(|(row, _)| *row < self.device.synced).map(|(_, op)| op.hash);
+        let branches = self.device.branches.iter().filter(|(end, known)| *end <= self.device.synced && known.id() == op);
+        main.into_iter().chain(branches.map(|(_, op)| op.hash)).collect()
+    }
+
+    fn admitted(&self, replica: &ReplicaKey) -> bool {
+        self.ledger.replicas.contains_key(replica)
+    }
+
+    fn missing(&self, asks: &[Ask], from: u64, bytes_max: usize) -> Parcel {
+        let wanted: BTreeMap<StreamId, BTreeSet<Hash>> = asks
+            .iter()
+            .filter(|ask| self.is_parted(&ask.stream))
+            .map(|ask| (ask.stream, lacking(ask, |id, hash| self.before(id, hash))))
+            .collect();
+        let farthest = |heads: &[Head]| heads.iter().map(|head| head.seq).max().unwrap_or(0);
+        let spans: BTreeMap<StreamId, (u64, u64)> =
+            asks.iter().map(|ask| (ask.stream, (farthest(&ask.common), farthest(&ask.tips)))).collect();
+        let is_wanted = |op: &SealedOp| match (wanted.get(&op.op.stream), spans.get(&op.op.stream)) {
+            (Some(hashes), _) => hashes.contains(&op.hash),
+            (None, Some((behind, to))) => (behind + 1..=*to).contains(&op.op.seq),
+            (None, None) => false,
+        };
+        // Branches come where they came in, before the op that was written next.
+        let mut rows: Vec<&Arc<SealedOp>> = Vec::new();
+        let mut branches = self.device.branches.iter().filter(|(end, _)| *end <= self.device.synced).peekable();
+        for (row, op) in self.device.ops[..self.device.synced].iter().enumerate() {
+            while let Some((_, branch)) = branches.next_if(|(end, _)| *end <= row) {
+                rows.push(branch);
+            }
+            rows.push(op);
+        }
+        rows.extend(branches.map(|(_, op)| op));
+        let from = usize::try_from(from).unwrap_or(usize::MAX);
+        let (mut parcel, mut bytes) = (Parcel::default(), 0);
+        for (row, op) in rows.iter().enumerate().skip(from).filter(|(_, op)| is_wanted(op)) {
+            bytes += op.bytes.len();
+            if bytes > bytes_max && !parcel.ops.is_empty() {
+                parcel.next = Some(row as u64);
+                break;
+            }
+            parcel.ops.push(op.bytes.clone());
+        }
+        parcel
+    }
+}
+
+fn none() -> String {
+    String::new()
+}
+
+fn box_name(kit: usize) -> WitnessName {
+    Hash::derived("a black box", &kit.to_le_bytes()).half()
+}
+
+fn page_name(till: usize, page: u64) -> WitnessName {
+    Hash::derived("a till page", &[till.to_le_bytes(), page.to_le_bytes()].concat()).half()
+}
+
+impl World {
+    /// The hub's place among the kits.
+    pub(crate) fn hub(&self) -> usize {
+        self.swarm.kits
+    }
+
+    /// A hub with goods, and kits that have nothing yet.
+    pub(crate) fn set_up_several(&mut self) {
+        let Some(several) = self.swarm.several else { return };
+        let hub = self.hub();
+        for kit in 0..=hub {
+            let keeper = (kit == hub).then(|| "hub".to_owned());
+            self.kits[kit].policy = Some(Policy { keeper, low: several.low, batch: several.batch });
+            self.kits[kit].box_apart = kit == hub || self.people.chance(400);
+            self.kits[kit].start(self.planted);
+            if kit < hub {
+                self.links.push(Link { ends: [kit, hub], ..Link::default() });
+                let wait_ms = self.nature.within(1, 2_000);
+                self.after(wait_ms, Event::Between(Between::OpenLink { link: kit }));
+            }
+        }
+        let goods = |sku: &str, limit, count| {
+            let edits = vec![
+                Edit::Name(sku.to_owned()),
+                Edit::Price(2_500),
+                Edit::Limit(limit),
+                Edit::TaxRate("standard".to_owned()),
+                Edit::OpenPrice(false),
+            ];
+            Command::AddItem(NewItem { sku: sku.to_owned(), edits, count: Some(count) })
+        };
+        let todo = VecDeque::from([goods("TEE", Limit::Soft, 500), goods(DROP, Limit::Hard, several.units)]);
+        self.add_till(hub, 0, todo);
+        for kit in 0..hub {
+            for number in 0..self.swarm.tills {
+                self.add_till(kit, number, VecDeque::new());
+            }
+        }
+        for kit in 0..=hub {
+            self.begin_watch(kit);
+            self.pages_return(kit, 1_000);
+        }
+    }
+
+    pub(crate) fn is_past(&self, between: &Between) -> bool {
+        let lives = |kit: usize, life: u32| self.kits[kit].life == life;
+        match between {
+            Between::OpenLink { .. } => false,
+            Between::Frame { link, epoch, .. } | Between::Idle { link, epoch } => {
+                self.links[*link].epoch != *epoch || !self.links[*link].is_open()
+            }
+            Between::Sign { kit, life } | Between::Gate { kit, life } => !lives(*kit, *life),
+            Between::Told { till, page, .. } => self.tills[*till].page != *page,
+            Between::Holds { till, page, life } => {
+                self.tills[*till].page != *page || !lives(self.tills[*till].kit, *life)
+            }
+        }
+    }
+
+    pub(crate) fn happen_between(&mut self, between: Between) {
+        match between {
+            Between::OpenLink { link } => self.open_link(link),
+            Between::Frame { link, end, bytes, .. } => {
+                self.log.add_bytes(&bytes);
+                self.log.did("frames");
+                self.session(link, end, session::Input::Frame(bytes));
+            }
+            Between::Idle { link, epoch } => {
+                self.after(IDLE_MS, Event::Between(Between::Idle { link, epoch }));
+                for end in [0, 1] {
+                    self.session(link, end, session::Input::Idle);
+                }
+            }
+            Between::Sign { kit, .. } => {
+                self.kits[kit].sign_due = false;
+                self.kits[kit].open = true;
+                self.feed(kit, Input::SignDue);
+                self.close_soon(kit);
+            }
+            Between::Told { till, page, stream, from, to } => {
+                let held = self.tills[till].holds.entry(stream).or_default();
+                if *held == from {
+                    *held = to;
+                }
+                let life = self.kits[self.tills[till].kit].life;
+                let way_ms = self.nature.within(1, 20);
+                self.after(way_ms, Event::Between(Between::Holds { till, page, life }));
+            }
+            Between::Holds { till, .. } => self.page_holds(till),
+            Between::Gate { kit, .. } => self.look_at_gate(kit),
+        }
+    }
+
+    // --- who watches ---
+
+    /// The stream in which a kit writes about the event.
+    fn own_stream(&self, kit: usize) -> Option<StreamId> {
+        let engine = self.kits[kit].engine.as_ref()?;
+        Some(StreamId::of(&engine.replica(), &Space::Event(self.genesis.event)))
+    }
+
+    /// A kit starts: its box says what it holds, and its links are tried.
+    pub(crate) fn begin_watch(&mut self, kit: usize) {
+        if self.swarm.several.is_none() {
+            return;
+        }
+        if std::mem::take(&mut self.kits[kit].restored)
+            && let Some(stream) = self.own_stream(kit)
+        {
+            let head = self.kits[kit].engine.as_ref().map(|engine| engine.ledger().head(&stream)).unwrap_or_default();
+            self.log.reached("hub_restored");
+            self.follow(kit, "owner", stream, head, head.seq);
+        }
+        self.box_holds(kit);
+        let links: Vec<usize> = (0..self.links.len()).filter(|link| self.links[*link].ends.contains(&kit)).collect();
+        for link in links {
+            let wait_ms = self.nature.within(100, 3_000);
+            self.after(wait_ms, Event::Between(Between::OpenLink { link }));
+        }
+        let life = self.kits[kit].life;
+        self.after(GATE_MS, Event::Between(Between::Gate { kit, life }));
+    }
+
+    /// What a box on a medium of its own holds of the kit's stream.
+    pub(crate) fn box_holds(&mut self, kit: usize) {
+        let Some(stream) = self.own_stream(kit).filter(|_| self.swarm.several.is_some()) else { return };
+        if !self.kits[kit].box_apart || self.kits[kit].box_behind {
+            return;
+        }
+        let head = self.kits[kit].black_box.synced_head(&stream).unwrap_or_default();
+        let holds = WitnessInput::Holds(box_name(kit), WitnessKind::BlackBox, stream, head);
+        self.feed(kit, Input::Witness(holds));
+    }
+
+    /// The box takes nothing any more.
+    pub(crate) fn box_left(&mut self, kit: usize) {
+        if self.swarm.several.is_some() && self.kits[kit].box_apart {
+            self.feed(kit, Input::Witness(WitnessInput::Left(box_name(kit))));
+        }
+    }
+
+    fn pages_return(&mut self, kit: usize, within_ms: u64) {
+        let life = self.kits[kit].life;
+        for till in (0..self.tills.len()).filter(|till| self.tills[*till].kit == kit).collect::<Vec<_>>() {
+            let (wait_ms, page) = (self.people.within(1, within_ms), self.tills[till].page);
+            self.after(wait_ms, Event::Between(Between::Holds { till, page, life }));
+        }
+    }
+
+    /// A page says what it holds of the kit's stream.
+    pub(crate) fn page_holds(&mut self, till: usize) {
+        let kit = self.tills[till].kit;
+        let Some(stream) = self.own_stream(kit) else { return };
+        let head = self.tills[till].holds.get(&stream).copied().unwrap_or_default();
+        if head.seq > 0 {
+            let Some(engine) = &self.kits[kit].engine else { return };
+            let journal = &self.kits[kit].journal;
+            let hash_at = |id: OpId| journal.find(&id).map(|(_, op)| op.hash);
+            let (_, _, verdict) = engine.judge(&Sighting::Head { stream, head }, hash_at);
+            if verdict != Verdict::Agrees {
+                self.log.reached("witness_disagreed");
+                let found = engine.ledger().head(&stream).seq;
+                return self.follow(kit, "page", stream, head, found);
+            }
+        }
+        self.tills[till].present = true;
+        let name = page_name(till, self.tills[till].page);
+        let holds = WitnessInput::Holds(name, WitnessKind::Page, stream, head);
+        self.feed(kit, Input::Witness(holds));
+    }
+
+    /// A witness is told of a newer head.
+    pub(crate) fn tell_witness(&mut self, kit: usize, name: WitnessName, stream: StreamId, from: Head, to: Head) {
+        let till = (0..self.tills.len()).find(|till| page_name(*till, self.tills[*till].page) == name);
+        let Some(till) = till.filter(|till| self.tills[*till].kit == kit) else { return };
+        let (page, way_ms) = (self.tills[till].page, self.nature.within(1, 20));
+        self.after(way_ms, Event::Between(Between::Told { till, page, stream, from, to }));
+    }
+
+    /// A kit goes on as a new replica: whoever is with it hears of the new stream.
+    pub(crate) fn followed(&mut self, kit: usize) {
+        if self.swarm.several.is_none() {
+            return;
+        }
+        self.box_holds(kit);
+        self.pages_return(kit, 200);
+        self.close_links(kit);
+        for link in (0..self.links.len()).filter(|link| self.links[*link].ends.contains(&kit)).collect::<Vec<_>>() {
+            self.after(500, Event::Between(Between::OpenLink { link }));
+        }
+    }
+
+    fn look_at_gate(&mut self, kit: usize) {
+        let apart = self.links.iter().filter(|link| link.ends.contains(&kit)).all(|link| !link.is_open());
+        let event = self.genesis.event;
+        if !std::mem::take(&mut self.kits[kit].was_open) || !apart {
+            return;
+        }
+        let open = self.kits[kit].engine.as_mut().is_some_and(|engine| engine.gate(event) == decide::Gate::Open);
+        self.stall.blips += 1;
+        self.stall.blips_in_time += u64::from(open);
+    }
+
+    /// Units of the limited item that a kit may sell now.
+    pub(crate) fn sellable(&self, kit: usize) -> i64 {
+        let Some(engine) = &self.kits[kit].engine else { return 0 };
+        let place = Place::at(engine.replica(), Some(self.genesis.event));
+        decide::available(engine.ledger(), &place, DROP)
+    }
+
+    /// A kit goes down: whether it could sell limited goods is remembered, for when it is back.
+    pub(crate) fn note_gate(&mut self, kit: usize) {
+        let event = self.genesis.event;
+        let open = self.kits[kit].engine.as_mut().is_some_and(|engine| engine.gate(event) == decide::Gate::Open);
+        self.kits[kit].was_open = open && kit != self.hub() && self.sellable(kit) > 0;
+    }
+
+    // --- links ---
+
+    fn open_link(&mut self, link: usize) {
+        let now_ms = self.now_ms;
+        let Link { ends, until_ms, .. } = self.links[link];
+        if self.links[link].is_open() || ends.iter().any(|kit| self.kits[*kit].gone) {
+            return;
+        }
+        if until_ms > now_ms {
+            return self.after(until_ms - now_ms, Event::Between(Between::OpenLink { link }));
+        }
+        // A kit that is down tries its links when it is back.
+        if ends.iter().any(|kit| self.kits[*kit].engine.is_none()) {
+            return;
+        }
+        for end in [0, 1] {
+            let kit = ends[end];
+            let Some(engine) = &self.kits[kit].engine else { return };
+            let peer = self.kits[ends[1 - end]].engine.as_ref().map(fieldkit_engine::Engine::replica);
+            let limits = peer.map(|peer| engine.tellable(&peer)).unwrap_or_default();
+            let books = Books { device: &self.kits[kit].journal, ledger: engine.ledger(), limits };
+            self.links[link].sessions[end] = Some(Session::new(Terms::whole(engine.replica()), &books));
+        }
+        self.links[link].epoch += 1;
+        self.links[link].free_ms = [now_ms; 2];
+        let epoch = self.links[link].epoch;
+        self.after(IDLE_MS, Event::Between(Between::Idle { link, epoch }));
+        for end in [0, 1] {
+            self.sign_soon(ends[end]);
+            self.drain(link, end);
+        }
+    }
+
+    fn close_link(&mut self, link: usize, wait_ms: u64) {
+        let until_ms = self.now_ms + wait_ms;
+        let this = &mut self.links[link];
+        if !this.is_open() && wait_ms == 0 {
+            return;
+        }
+        this.sessions = [None, None];
+        this.until_ms = this.until_ms.max(until_ms);
+        self.after(wait_ms.max(500), Event::Between(Between::OpenLink { link }));
+    }
+
+    /// A kit's process is gone, or another replica: its exchanges end.
+    pub(crate) fn close_links(&mut self, kit: usize) {
+        for link in 0..self.links.len() {
+            if self.links[link].ends.contains(&kit) {
+                self.links[link].sessions = [None, None];
+            }
+        }
+        for till in self.tills.iter_mut().filter(|till| till.kit == kit) {
+            till.present = false;
+        }
+    }
+
+    /// Feeds one end of a link.
+    fn session(&mut self, link: usize, end: usize, input: session::Input) {
+        let ends = self.links[link].ends;
+        let peer = self.kits[ends[1 - end]].engine.as_ref().map(fieldkit_engine::Engine::replica);
+        let kit = &self.kits[ends[end]];
+        let Some(engine) = &kit.engine else { return };
+        let limits = peer.map(|peer| engine.tellable(&peer)).unwrap_or_default();
+        let books = Books { device: &kit.journal, ledger: engine.ledger(), limits };
+        let Some(session) = &mut self.links[link].sessions[end] else { return };
+        session.handle(input, &books);
+        self.drain(link, end);
+    }
+
+    /// Carries out what one end of a link wants.
+    fn drain(&mut self, link: usize, end: usize) {
+        use session::Output;
+        let ends = self.links[link].ends;
+        let kit = ends[end];
+        while let Some(output) = self.links[link].sessions[end].as_mut().and_then(Session::poll_output) {
+            match output {
+                Output::Frame(bytes) => self.send_frame(link, 1 - end, bytes),
+                Output::Take(take) => self.take(kit, (link, self.links[link].epoch, end), take),
+                Output::Forked { .. } => self.log.reached("fork_seen"),
+                Output::OwnAhead { stream, head } => {
+                    let engine = self.kits[kit].engine.as_ref();
+                    let own = engine.is_some_and(|engine| {
+                        let author = engine.ledger().streams.get(&stream).and_then(|known| known.replica);
+                        author == Some(engine.replica())
+                    });
+                    if own {
+                        self.log.reached("told_by_a_peer");
+                        let found = engine.map_or(0, |engine| engine.ledger().head(&stream).seq);
+                        return self.follow(kit, "peer", stream, head, found);
+                    }
+                }
+                Output::PeerHolds { stream, head } => {
+                    let peer = self.kits[ends[1 - end]].engine.as_ref().map(fieldkit_engine::Engine::replica);
+                    if let Some(peer) = peer {
+                        self.feed(kit, Input::PeerHolds(peer, stream, head.seq));
+                    }
+                    // A second place lets grants go to others.
+                    if kit == self.hub() && self.own_stream(kit) == Some(stream) {
+                        self.grew(kit, Some(link));
+                    }
+                }
+                Output::Closed(close) => {
+                    let now_ms = self.now_ms;
+                    self.log.line(now_ms, || format!("link {link} is closed by kit {kit}: {close:?}"));
+                    return self.close_link(link, 500);
+                }
+            }
+        }
+    }
+
+    fn send_frame(&mut self, link: usize, to: usize, bytes: Vec<u8>) {
+        let Some(several) = self.swarm.several else { return };
+        let (now_ms, epoch) = (self.now_ms, self.links[link].epoch);
+        let way_ms = self.nature.within(1, several.frame_ms);
+        let at_ms = self.links[link].free_ms[to].max(now_ms + way_ms);
+        self.links[link].free_ms[to] = at_ms;
+        let frame = |bytes| Event::Between(Between::Frame { link, epoch, end: to, bytes });
+        let Some(bad) = self.links[link].bad.take() else { return self.after(at_ms - now_ms, frame(bytes)) };
+        self.log.fault(Fault::BadFrame);
+        match bad % 4 {
+            0 => {}
+            1 => {
+                self.after(at_ms - now_ms, frame(bytes.clone()));
+                self.after(at_ms - now_ms, frame(bytes));
+            }
+            2 => self.after(at_ms - now_ms + several.frame_ms * 4, frame(bytes)),
+            _ => {
+                let mut bytes = bytes;
+                let at = self.mishap.place(bytes.len());
+                bytes[at] ^= 1 << self.mishap.below(8);
+                self.after(at_ms - now_ms, frame(bytes));
+            }
+        }
+    }
+
+    /// Ops of others come in: they are durable with the next turn.
+    fn take(&mut self, kit: usize, taken: Taken, take: Take) {
+        let this = &mut self.kits[kit];
+        let Some(engine) = &this.engine else { return };
+        let mut foreign = Foreign::default();
+        let mut heads: BTreeMap<StreamId, Head> = BTreeMap::new();
+        for op in take.ops.into_iter().filter(|op| !this.journal.holds(op)) {
+            let stream = op.op.stream;
+            let parted = engine.ledger().forks.contains_key(&stream);
+            let head = heads.get(&stream).copied().unwrap_or_else(|| engine.ledger().head(&stream));
+            if !parted && op.follows(&head) && op.op.seq == head.seq + 1 {
+                heads.insert(stream, Head { seq: op.op.seq, hash: op.hash });
+                foreign.ops.push(op);
+            } else {
+                foreign.branches.push(op);
+            }
+        }
+        foreign.heads = take.heads.iter().map(|tip| (tip.stream(), tip.head, tip.signature)).collect();
+        let wanted = engine.wanted(&foreign.ops);
+        foreign.orders = wanted.iter().filter_map(|id| this.state.orders.get(id)).cloned().collect();
+        self.log.did("batches_taken");
+        self.kits[kit].taken.push(taken);
+        self.kits[kit].open = true;
+        self.feed(kit, Input::Foreign(Box::new(foreign)));
+        self.close_soon(kit);
+    }
+
+    /// What was taken was here before: nothing is to be waited for but the turns on their way.
+    pub(crate) fn nothing_to_store(&mut self, kit: usize) {
+        let taken = std::mem::take(&mut self.kits[kit].taken);
+        match self.kits[kit].storing.back_mut() {
+            Some(last) => last.extend(taken),
+            None => self.tell_stored(taken),
+        }
+    }
+
+    /// The oldest turn on its way is durable.
+    pub(crate) fn stored(&mut self, kit: usize) {
+        let taken = self.kits[kit].storing.pop_front().unwrap_or_default();
+        self.tell_stored(taken);
+        self.grew(kit, None);
+        self.sign_soon(kit);
+    }
+
+    fn tell_stored(&mut self, taken: Vec<Taken>) {
+        for (link, epoch, end) in taken {
+            if self.links[link].epoch == epoch {
+                self.session(link, end, session::Input::Stored);
+            }
+        }
+    }
+
+    fn grew(&mut self, kit: usize, but: Option<usize>) {
+        for link in (0..self.links.len()).filter(|link| Some(*link) != but) {
+            for end in [0, 1] {
+                if self.links[link].ends[end] == kit && self.links[link].is_open() {
+                    self.session(link, end, session::Input::Grew);
+                }
+            }
+        }
+    }
+
+    fn sign_soon(&mut self, kit: usize) {
+        let linked = self.links.iter().any(|link| link.ends.contains(&kit) && link.is_open());
+        if linked && !std::mem::replace(&mut self.kits[kit].sign_due, true) {
+            let life = self.kits[kit].life;
+            self.after(SIGN_MS, Event::Between(Between::Sign { kit, life }));
+        }
+    }
+
+    /// Whether all that anybody has is everywhere.
+    pub(crate) fn all_is_even(&self) -> bool {
+        let even = |session: &Option<Session>| session.as_ref().is_some_and(Session::is_even);
+        let gone = |link: &&Link| link.ends.iter().any(|kit| self.kits[*kit].gone);
+        let quiet = self.kits.iter().all(|kit| kit.on_disk.is_empty() && !kit.open);
+        self.swarm.several.is_none()
+            || (quiet && self.links.iter().filter(|link| !gone(link)).all(|link| link.sessions.iter().all(even)))
+    }
+
+    // --- people ---
+
+    /// A till of a kit among others: buyers of limited goods, and a crew that knows its last slip.
+    pub(crate) fn visit(&mut self, till: usize) {
+        let kit = self.tills[till].kit;
+        if kit == self.hub() {
+            return self.keep_hub(till);
+        }
+        let shut_ms = self.tills[till].shut_ms;
+        if shut_ms.is_some_and(|since_ms| self.now_ms > since_ms + SLIP_MS) {
+            self.tills[till].shut_ms = None;
+            if let Some(command) = self.by_slip(kit) {
+                return self.give(till, command);
+            }
+        }
+        if self.healing {
+            self.tills[till].rests = true;
+            return self.wake(till, 10_000);
+        }
+        let ledger = self.kits[kit].engine.as_ref().map(fieldkit_engine::Engine::ledger);
+        let event = ledger.and_then(|ledger| ledger.events.get(&self.genesis.event));
+        if !event.is_some_and(|event| event.items.contains_key(DROP)) {
+            return self.wake(till, 1_000);
+        }
+        let orders = &self.tills[till].orders;
+        let some = (!orders.is_empty()).then(|| orders[self.people.place(orders.len())]);
+        let command = match (self.people.weighed(&[80, 8, 6, 2]), some) {
+            (1, Some(order)) => {
+                let restock = self.people.chance(800);
+                Command::Refund { order, lines: None, reason: "changed mind".to_owned(), restock, in_cash: true }
+            }
+            (2, Some(order)) => Command::Void { order, reason: "mistyped".to_owned() },
+            (3, Some(order)) => Command::ReleaseUnits { order },
+            _ => self.buy(till),
+        };
+        self.give(till, command);
+    }
+
+    fn buy(&mut self, till: usize) -> Command {
+        let quantity = i64::try_from(self.people.within(1, 2)).unwrap_or(1);
+        let sku = if self.people.chance(900) { DROP } else { "TEE" };
+        let line = LineRequest {
+            sku: sku.to_owned(),
+            quantity,
+            price: None,
+            discount: Discount::None,
+            discount_reason: none(),
+        };
+        Command::PlaceOrder(OrderRequest {
+            lines: vec![line],
+            discount: Discount::None,
+            discount_reason: none(),
+            tenders: vec![TenderRequest::Cash { minor: 10_000, currency: "EUR".to_owned() }],
+            expected_total: None,
+            source: Source { till: format!("till {till}"), campaign: none(), session: none(), variant: none() },
+            cart_opened_ms: None,
+        })
+    }
+
+    /// The newest slip that the crew of a kit has, typed in.
+    fn by_slip(&mut self, kit: usize) -> Option<Command> {
+        let stream = self.own_stream(kit)?;
+        let of_kit = self.tills.iter().filter(|till| till.kit == kit).filter_map(|till| till.head);
+        let (_, head) = of_kit.filter(|(of, _)| *of == stream).max_by_key(|(_, head)| head.seq)?;
+        let engine = self.kits[kit].engine.as_ref()?;
+        let journal = &self.kits[kit].journal;
+        let hash_at = |id: OpId| journal.find(&id).map(|(_, op)| op.hash);
+        let slip = Sighting::Slip { seq: head.seq, check: head.hash.check4() };
+        let (_, seen, verdict) = engine.judge(&slip, hash_at);
+        match verdict {
+            Verdict::Agrees => {
+                self.log.reached("admission_by_slip");
+                Some(Command::AdmitHolding { how: Admission::Slip, seen, nonce: engine.nonce()? })
+            }
+            Verdict::Ahead | Verdict::Contradicts => {
+                let found = engine.ledger().head(&stream).seq;
+                self.log.reached("slip_disagreed");
+                self.follow(kit, "slip", stream, head, found);
+                None
+            }
+            Verdict::UnknownStream => None,
+        }
+    }
+
+    /// The owner at the hub: new goods now and then, and words about those who are absent.
+    fn keep_hub(&mut self, till: usize) {
+        let hub = self.hub();
+        self.tills[till].rests = true;
+        let pause_ms = self.people.within(5_000, 20_000);
+        let Some(engine) = &self.kits[hub].engine else { return self.wake(till, pause_ms) };
+        let (ledger, own) = (engine.ledger(), engine.replica());
+        let Some(event) = ledger.events.get(&self.genesis.event) else { return self.wake(till, pause_ms) };
+        let lost = event.keepers.iter().find(|keeper| **keeper != own && ledger.goes_on_for(own, **keeper)).copied();
+        let mut command = None;
+        if let Some(keeper) = lost {
+            let missing = decide::unanswered(ledger, event, keeper, own);
+            let lives = |replica: &ReplicaKey| {
+                let runs = |kit: &Kit| !kit.gone && ReplicaKey(kit.key().verifying_key().to_bytes()) == *replica;
+                self.kits.iter().any(runs)
+            };
+            if missing.is_empty() {
+                self.log.reached("epoch_answered");
+            }
+            let waited = self.kits[hub].followed_ms.is_none_or(|since_ms| self.now_ms > since_ms + ABSENT_MS);
+            let absent = missing.into_iter().find(|replica| waited && !lives(replica));
+            if let Some(on_behalf) = absent {
+                self.log.reached("absent_declared");
+                command = Some(Command::AnswerKeeper { keeper, on_behalf });
+            }
+        }
+        let pool = PoolId::of(&self.genesis.event, DROP);
+        let gone: Vec<ReplicaKey> = self.kits.iter().filter(|kit| kit.gone).map(|kit| {
+            ReplicaKey(kit.key().verifying_key().to_bytes())
+        }).collect();
+        let held = |replica: &&ReplicaKey| event.pools.get(&pool).is_some_and(|known| known.usable(pool, replica).count() > 0);
+        if let Some(holder) = gone.iter().find(held).filter(|_| command.is_none()) {
+            self.log.reached("absent_holder_declared");
+            command = Some(Command::DeclareLost { sku: DROP.to_owned(), holder: *holder });
+        }
+        if command.is_none() && !self.healing && self.people.chance(20) {
+            let change = StockChange::By(i64::try_from(self.people.within(5, 20)).unwrap_or(5));
+            command = Some(Command::MoveStock { sku: DROP.to_owned(), change, reason: StockReason::Delivered });
+        }
+        match command {
+            Some(command) => self.give(till, command),
+            None => self.wake(till, pause_ms),
+        }
+    }
+
+    /// What an answer says about limited goods.
+    pub(crate) fn weigh_answer(&mut self, till: usize, said: &Said) {
+        let kit = self.tills[till].kit;
+        let drop = self.tills[till].wants(DROP);
+        if self.swarm.several.is_none() || !drop {
+            return;
+        }
+        let shut = *said == Said::Refused("gate_shut".to_owned());
+        if !shut {
+            self.tills[till].shut_ms = None;
+        } else if self.tills[till].shut_ms.is_none() {
+            self.tills[till].shut_ms = Some(self.now_ms);
+        }
+        let hub = self.hub();
+        let reachable = |one: usize| {
+            self.links.iter().any(|link| link.is_open() && link.ends == [one, hub]) && self.kits[one].engine.is_some()
+        };
+        if shut || !reachable(kit) {
+            return;
+        }
+        self.stall.attempts += 1;
+        if *said == Said::Refused("sold_out".to_owned()) {
+            let others = (0..self.kits.len()).filter(|other| *other != kit && (*other == hub || reachable(*other)));
+            let unsold: i64 = others.map(|other| self.sellable(other)).sum();
+            self.stall.refused_unsold += u64::from(unsold > 0);
+        }
+    }
+
+    // --- faults ---
+
+    pub(crate) fn inject_between(&mut self, kit: usize, fault: Fault) {
+        let Some(several) = self.swarm.several else { return };
+        let link = self.mishap.place(self.links.len());
+        match fault {
+            Fault::CutLink => {
+                self.log.fault(fault);
+                let outage_ms = self.mishap.within(1_000, several.outage_ms);
+                self.links[link].sessions = [None, None];
+                self.close_link(link, outage_ms);
+            }
+            Fault::BadFrame => self.links[link].bad = Some(self.mishap.number()),
+            Fault::RestoreHub => {
+                let hub = self.hub();
+                self.put_back(hub, fault);
+            }
+            Fault::Clone if kit != self.hub() && self.kits.len() == self.hub() + 1 && !self.kits[kit].gone => {
+                self.log.fault(fault);
+                self.copy_kit(kit);
+            }
+            Fault::LoseKit if kit != self.hub() && !self.kits.iter().any(|kit| kit.gone) => {
+                self.log.fault(fault);
+                self.lose_kit(kit);
+            }
+            Fault::LosePage => {
+                let till = self.mishap.place(self.tills.len());
+                self.log.fault(fault);
+                let name = page_name(till, self.tills[till].page);
+                let at = self.tills[till].kit;
+                self.feed(at, Input::Witness(WitnessInput::Left(name)));
+                self.tills[till].page += 1;
+                self.tills[till].holds.clear();
+                self.pages_return(at, 30_000);
+            }
+            _ => {}
+        }
+    }
+
+    /// A kit's disk is copied into a spare box, which starts beside it, without the box and the pages of the first.
+    fn copy_kit(&mut self, kit: usize) {
+        let copy = self.kits[kit].copied(&self.genesis);
+        let (node, hub) = (self.kits.len(), self.hub());
+        self.kits.push(copy);
+        let protocol = self.swarm.protocols[kit];
+        self.terminals.push(Terminal::new(node, protocol, Default::default()));
+        self.terminal_lives.push(0);
+        self.links.push(Link { ends: [node, hub], ..Link::default() });
+        self.add_till(node, 0, VecDeque::new());
+        let life = self.kits[node].life;
+        self.after(1_000, Event::Start { kit: node, life });
+    }
+
+    fn lose_kit(&mut self, kit: usize) {
+        let ops: Vec<Arc<SealedOp>> =
+            self.kits[kit].journal.ops.iter().chain(&self.kits[kit].black_box.ops).cloned().collect();
+        let destroyed = self.without_copies(kit, ops);
+        self.log.put_back.push(PutBack { kit, destroyed, entries: 0, at_s: (NOON_MS + self.now_ms) / 1_000, both: true });
+        self.kits[kit].stop();
+        self.kits[kit].gone = true;
+        self.close_links(kit);
+        for till in self.tills.iter_mut().filter(|till| till.kit == kit) {
+            till.leave();
+        }
+    }
+
+    /// Those of a kit's ops that nobody else holds.
+    pub(crate) fn without_copies(&self, kit: usize, ops: Vec<Arc<SealedOp>>) -> Vec<Arc<SealedOp>> {
+        if self.swarm.several.is_none() {
+            return ops;
+        }
+        let others = || self.kits.iter().enumerate().filter(|(other, known)| *other != kit && !known.gone);
+        let elsewhere = |op: &SealedOp| others().any(|(_, other)| other.journal.holds(op) || other.black_box.holds(op));
+        ops.into_iter().filter(|op| !elsewhere(op)).collect()
+    }
+
+    /// No more outages; whoever can be connected is.
+    pub(crate) fn heal_between(&mut self) {
+        if self.swarm.several.is_none() {
+            return;
+        }
+        for link in 0..self.links.len() {
+            (self.links[link].until_ms, self.links[link].bad) = (self.now_ms, None);
+            self.after(1_000, Event::Between(Between::OpenLink { link }));
+        }
+        for till in 0..self.tills.len() {
+            if self.kits[self.tills[till].kit].gone {
+                self.tills[till].leave();
+            }
+        }
+    }
+}
+
+impl Kit {
+    /// A kit with a copy of this one's disk.
+    fn copied(&mut self, genesis: &crate::genesis::Genesis) -> Kit {
+        let image = self.image.take();
+        self.copy_disk(0);
+        let mut kit = Kit::new(self.number, genesis);
+        kit.policy = self.policy.clone();
+        if let Some(taken) = std::mem::replace(&mut self.image, image) {
+            kit.put_back(taken, true);
+        }
+        kit.stop();
+        kit.copy = self.copy + 1;
+        kit
+    }
+}
