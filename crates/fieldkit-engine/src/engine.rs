@@ -94,6 +94,8 @@ pub enum Input {
     Witness(WitnessInput),
     /// Another replica holds an own stream up to this position, by its own word.
     PeerHolds(ReplicaKey, StreamId, u64),
+    /// Another replica is connected, or is not any more.
+    Linked(ReplicaKey, bool),
     /// The time that `poll_watch` named has come.
     Tick(u64),
     /// Something about a device, at a time on a clock that only goes forward, in milliseconds.
@@ -221,6 +223,8 @@ pub struct Engine {
     unwitnessed: VecDeque<Release>,
     /// Events in which the open turn uses rights, and the last op that does.
     used: BTreeMap<OpId, (StreamId, Head)>,
+    /// Replicas that are connected.
+    linked: BTreeSet<ReplicaKey>,
     /// How far other replicas hold own streams.
     held_by: BTreeMap<(StreamId, ReplicaKey), u64>,
     /// Own ops about the watch in the open turn.
@@ -263,6 +267,7 @@ impl Engine {
             unwitnessed: VecDeque::new(),
             used: BTreeMap::new(),
             held_by: BTreeMap::new(),
+            linked: BTreeSet::new(),
             watch_ops: Vec::new(),
             watch: WatchDesk::default(),
             stock: StockDesk::default(),
@@ -409,6 +414,8 @@ impl Engine {
             Input::Projected(turn) => self.projected(turn),
             Input::Foreign(foreign) => self.take(*foreign),
             Input::Witness(input) => self.watch.hear(input),
+            Input::Linked(peer, true) => drop(self.linked.insert(peer)),
+            Input::Linked(peer, false) => drop(self.linked.remove(&peer)),
             Input::PeerHolds(peer, stream, seq) => {
                 let held = self.held_by.entry((stream, peer)).or_default();
                 *held = seq.max(*held);

@@ -62,7 +62,13 @@ impl StockDesk {
     }
 
     /// What is to be done next, on what is durable.
-    pub fn act(&mut self, ledger: &Ledger, own: ReplicaKey, gate: impl Fn(OpId) -> Gate) -> Option<Wish> {
+    pub fn act(
+        &mut self,
+        ledger: &Ledger,
+        own: ReplicaKey,
+        gate: impl Fn(OpId) -> Gate,
+        linked: &BTreeSet<ReplicaKey>,
+    ) -> Option<Wish> {
         let policy = self.policy.clone().filter(|_| !self.busy)?;
         for (id, event) in ledger.events.iter().filter(|(_, event)| event.state() == EventState::Open) {
             let place = Place { replica: own, event: Some(*id), gate: gate(*id) };
@@ -71,7 +77,7 @@ impl StockDesk {
             }
             let wish = self
                 .keep(ledger, *id, event, &place, &policy)
-                .or_else(|| self.answer_asks(ledger, *id, event, &place))
+                .or_else(|| self.answer_asks(ledger, *id, event, &place, linked))
                 .or_else(|| self.ask(ledger, *id, event, &place, &policy));
             if wish.is_some() {
                 self.busy = true;
@@ -109,7 +115,14 @@ impl StockDesk {
     }
 
     /// Gives to those who ask this replica.
-    fn answer_asks(&mut self, ledger: &Ledger, id: OpId, event: &Event, place: &Place) -> Option<Wish> {
+    fn answer_asks(
+        &mut self,
+        ledger: &Ledger,
+        id: OpId,
+        event: &Event,
+        place: &Place,
+        linked: &BTreeSet<ReplicaKey>,
+    ) -> Option<Wish> {
         for ((pool, asker), ask) in event.asks.iter().filter(|(_, ask)| ask.of == place.replica) {
             let Some(known) = event.pools.get(pool) else { continue };
             let available = decide::available(ledger, place, &known.sku);
@@ -117,7 +130,9 @@ impl StockDesk {
             if quantity <= 0 {
                 continue;
             }
-            let (sku, reason) = (known.sku.clone(), "asked".to_owned());
+            let second = !event.keepers.contains(&place.replica) || linked.iter().any(|other| other != asker);
+            let reason = if second { "asked" } else { "asked; nobody else was connected to hold this" };
+            let (sku, reason) = (known.sku.clone(), reason.to_owned());
             let command = Command::GrantRights { sku, quantity, to: *asker, reason, answers: Some(ask.op) };
             if let Some(wish) = self.give(ledger, id, command) {
                 return Some(wish);

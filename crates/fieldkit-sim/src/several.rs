@@ -68,6 +68,8 @@ pub struct Link {
     free_ms: [u64; 2],
     until_ms: u64,
     bad: Option<u64>,
+    /// Whom each end was told to be connected to.
+    peers: [Option<ReplicaKey>; 2],
 }
 
 impl Link {
@@ -473,6 +475,11 @@ impl World {
         let epoch = self.links[link].epoch;
         self.after(IDLE_MS, Event::Between(Between::Idle { link, epoch }));
         for end in [0, 1] {
+            let peer = self.kits[ends[1 - end]].engine.as_ref().map(fieldkit_engine::Engine::replica);
+            if let Some(peer) = peer {
+                self.links[link].peers[end] = Some(peer);
+                self.feed(ends[end], Input::Linked(peer, true));
+            }
             self.sign_soon(ends[end]);
             self.drain(link, end);
         }
@@ -480,20 +487,27 @@ impl World {
 
     fn close_link(&mut self, link: usize, wait_ms: u64) {
         let until_ms = self.now_ms + wait_ms;
+        self.drop_link(link);
         let this = &mut self.links[link];
-        if !this.is_open() && wait_ms == 0 {
-            return;
-        }
-        this.sessions = [None, None];
         this.until_ms = this.until_ms.max(until_ms);
         self.after(wait_ms.max(500), Event::Between(Between::OpenLink { link }));
+    }
+
+    fn drop_link(&mut self, link: usize) {
+        self.links[link].sessions = [None, None];
+        let ends = self.links[link].ends;
+        for end in [0, 1] {
+            if let Some(peer) = self.links[link].peers[end].take() {
+                self.feed(ends[end], Input::Linked(peer, false));
+            }
+        }
     }
 
     /// A kit's process is gone, or another replica: its exchanges end.
     pub(crate) fn close_links(&mut self, kit: usize) {
         for link in 0..self.links.len() {
             if self.links[link].ends.contains(&kit) {
-                self.links[link].sessions = [None, None];
+                self.drop_link(link);
             }
         }
         for till in self.tills.iter_mut().filter(|till| till.kit == kit) {
@@ -825,7 +839,6 @@ impl World {
             Fault::CutLink => {
                 self.log.fault(fault);
                 let outage_ms = self.mishap.within(1_000, several.outage_ms);
-                self.links[link].sessions = [None, None];
                 self.close_link(link, outage_ms);
             }
             Fault::BadFrame => self.links[link].bad = Some(self.mishap.number()),

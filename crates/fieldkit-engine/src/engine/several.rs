@@ -36,10 +36,12 @@ impl Engine {
     }
 
     /// How far an own stream may be told to `peer`, where not all of it may: a keeper's grant leaves for the one it names
-    /// once somebody else holds it, so that no copy of the keeper that is put back forgets what it gave.
+    /// once somebody else holds it, so that no copy of the keeper that is put back forgets what it gave. Where nobody
+    /// else is connected it leaves at once; the grant says so.
     pub fn tellable(&self, peer: &ReplicaKey) -> BTreeMap<StreamId, u64> {
         let mut limits = BTreeMap::new();
-        if self.planted.is(Mistake::GrantAtOnce) {
+        let alone = !self.linked.iter().any(|other| other != peer);
+        if alone || self.planted.is(Mistake::GrantAtOnce) {
             return limits;
         }
         for (id, event) in self.ledger.events.iter().filter(|(_, event)| event.keepers.contains(&self.author.replica)) {
@@ -87,7 +89,7 @@ impl Engine {
         let events: Vec<OpId> = self.ledger.events.keys().copied().collect();
         let gates: BTreeMap<OpId, Gate> = events.into_iter().map(|event| (event, self.gate(event))).collect();
         let gate = |event: OpId| gates.get(&event).cloned().unwrap_or_default();
-        if let Some((event, command, key)) = self.stock.act(&self.ledger, own, gate) {
+        if let Some((event, command, key)) = self.stock.act(&self.ledger, own, gate, &self.linked) {
             self.report(Reporter::Stock, event, command, key);
         }
     }

@@ -69,7 +69,9 @@ fn one_mind(world: &World, together: &Together, findings: &mut Findings) {
         if own.state_bytes() != engine.ledger().state_bytes() {
             findings.wrong("INV-25", format!("kit {at}: the state is not what its journal folds to"));
         } else if own.business_bytes() != expected {
-            findings.wrong("INV-25", format!("kit {at}: it has not what all have together"));
+            let lacks = together.ops.values().filter(|op| !kit.journal.holds(op)).map(|op| (op.id(), Body::name(op.op.kind)));
+            let lacks: Vec<_> = lacks.take(3).collect();
+            findings.wrong("INV-25", format!("kit {at}: it has not what all have together; it lacks {lacks:?} …"));
         }
     }
     for (stream, seq) in fork::forks(together.ops.values().map(AsRef::as_ref)) {
