@@ -16,6 +16,8 @@ pub struct Turn {
     pub ops: Vec<SealedOp>,
     /// Ops of other branches of forked streams.
     pub branches: Vec<SealedOp>,
+    /// Signed ends of those branches.
+    pub branch_heads: Vec<(StreamId, Head, [u8; 64])>,
     /// Ends of streams that grew, signed: now and then, not at every turn.
     pub heads: Vec<(StreamId, Head, [u8; 64])>,
 }

@@ -194,16 +194,13 @@ impl Shelf for Books<'_> {
             (None, Some((behind, to))) => (behind + 1..=*to).contains(&op.op.seq),
             (None, None) => false,
         };
-        // Branches come where they came in, before the op that was written next.
-        let mut rows: Vec<&Arc<SealedOp>> = Vec::new();
-        let mut branches = self.device.branches.iter().filter(|(end, _)| *end <= self.device.synced).peekable();
-        for (row, op) in self.device.ops[..self.device.synced].iter().enumerate() {
-            while let Some((_, branch)) = branches.next_if(|(end, _)| *end <= row) {
-                rows.push(branch);
-            }
-            rows.push(op);
+        // Depth puts causes first, where ops of branches stand apart from the others.
+        let branches = self.device.branches.iter().filter(|(end, _)| *end <= self.device.synced).map(|(_, op)| op);
+        let mut rows: Vec<&Arc<SealedOp>> = self.device.ops[..self.device.synced].iter().collect();
+        if !self.device.branches.is_empty() {
+            rows.extend(branches);
+            rows.sort_by_key(|op| (op.op.lamport, op.op.stream, op.op.seq, op.hash));
         }
-        rows.extend(branches.map(|(_, op)| op));
         let from = usize::try_from(from).unwrap_or(usize::MAX);
         let (mut parcel, mut bytes) = (Parcel::default(), 0);
         for (row, op) in rows.iter().enumerate().skip(from).filter(|(_, op)| is_wanted(op)) {
