@@ -35,8 +35,8 @@ const SLIP_MS: u64 = 10_000;
 const GATE_MS: u64 = 5_000;
 /// How long a silent link is believed.
 const IDLE_MS: u64 = 15_000;
-/// How soon the ends of streams are signed for others.
-const SIGN_MS: u64 = 300;
+/// How soon buyers come after the stall was set up.
+const OPENING_MS: u64 = 20_000;
 /// How long the owner waits for answers before declaring somebody absent.
 const ABSENT_MS: u64 = 120_000;
 
@@ -657,7 +657,8 @@ impl World {
         let linked = self.links.iter().any(|link| link.ends.contains(&kit) && link.is_open());
         if linked && !std::mem::replace(&mut self.kits[kit].sign_due, true) {
             let life = self.kits[kit].life;
-            self.after(SIGN_MS, Event::Between(Between::Sign { kit, life }));
+            let sign_ms = self.swarm.several.map_or(0, |several| several.sign_ms);
+            self.after(sign_ms, Event::Between(Between::Sign { kit, life }));
         }
     }
 
@@ -691,8 +692,9 @@ impl World {
         }
         let ledger = self.kits[kit].engine.as_ref().map(fieldkit_engine::Engine::ledger);
         let event = ledger.and_then(|ledger| ledger.events.get(&self.genesis.event));
-        if !event.is_some_and(|event| event.items.contains_key(DROP)) {
-            return self.wake(till, 1_000);
+        if !event.is_some_and(|event| event.items.contains_key(DROP)) || self.now_ms < OPENING_MS {
+            let wait_ms = self.people.within(1_000, OPENING_MS);
+            return self.wake(till, wait_ms);
         }
         let orders = &self.tills[till].orders;
         let some = (!orders.is_empty()).then(|| orders[self.people.place(orders.len())]);
@@ -824,6 +826,11 @@ impl World {
             let others = (0..self.kits.len()).filter(|other| *other != kit && (*other == hub || reachable(*other)));
             let unsold: i64 = others.map(|other| self.sellable(other)).sum();
             self.stall.refused_unsold += u64::from(unsold > 0);
+            let at_hub = self.sellable(hub);
+            self.log.did(if unsold == 0 { "refused_rightly" } else if at_hub > 0 { "refused_hub_has" } else { "refused_kits_have" });
+            let now_ms = self.now_ms;
+            let all: Vec<i64> = (0..self.kits.len()).map(|kit| self.sellable(kit)).collect();
+            self.log.line(now_ms, || format!("REFUSED at kit {kit}: {unsold} unsold elsewhere, {all:?}"));
         }
     }
 

@@ -94,13 +94,13 @@ pub const FAULTS: &[(Fault, &str)] = &[
 const ALONE: usize = 19;
 /// Faults of kits with others: those of their own disks and people, and those between them, with the weights of the rare.
 const SEVERAL: &[(Fault, u64)] = &[
-    (Fault::Kill, 8),
+    (Fault::Kill, 6),
     (Fault::PowerCut, 12),
     (Fault::SyncFails, 3),
     (Fault::SlowSync, 4),
-    (Fault::BoxFails, 4),
+    (Fault::BoxFails, 3),
     (Fault::StateLost, 2),
-    (Fault::Restore, 8),
+    (Fault::Restore, 20),
     (Fault::CutLink, 20),
     (Fault::BadFrame, 8),
     (Fault::RestoreHub, 4),
@@ -236,6 +236,8 @@ pub struct Several {
     pub frame_ms: u64,
     /// Longest time that a link is away.
     pub outage_ms: u64,
+    /// How soon the ends of streams are signed for others.
+    pub sign_ms: u64,
 }
 
 impl Swarm {
@@ -308,11 +310,12 @@ impl Swarm {
             }
         }
         let several = Several {
-            units: i64::try_from(random.within(40, 200)).unwrap_or(100),
-            low: i64::try_from(random.within(1, 3)).unwrap_or(1),
-            batch: u32::try_from(random.within(2, 6)).unwrap_or(2),
+            units: i64::try_from(random.within(60, 400)).unwrap_or(100),
+            low: i64::try_from(random.within(3, 6)).unwrap_or(3),
+            batch: u32::try_from(random.within(6, 14)).unwrap_or(6),
             frame_ms: *random.pick(&[2, 20, 200]),
             outage_ms: *random.pick(&[5_000, 60_000, 600_000]),
+            sign_ms: *random.pick(&[300, 3_000, 10_000]),
         };
         Swarm {
             kits,
@@ -321,7 +324,7 @@ impl Swarm {
             pages: true,
             cards: 0,
             between_ms: *random.pick(&[10_000, 30_000, 120_000]),
-            pause_ms: *random.pick(&[2_000, 8_000, 20_000]),
+            pause_ms: *random.pick(&[8_000, 20_000]),
             faults,
             giver,
             several: Some(several),

@@ -143,8 +143,8 @@ impl Engine {
                     let head = Head { seq: op.op.seq, hash: op.hash };
                     self.used.insert(event, (op.op.stream, head));
                 }
-                // Others are told of a stream up to a signed end: a grant is not to wait for one.
-                if let Body::RightsGranted(_) = body {
+                // Others are told of a stream up to a signed end: what they wait for is signed at once.
+                if matches!(body, Body::RightsGranted(_) | Body::RightsAsked(_) | Body::HolderAnswered(_)) {
                     self.unsigned_turns = SIGN_TURNS;
                 }
             }
