@@ -151,6 +151,9 @@ pub enum Refusal {
     /// The kit was started, and nobody told yet that it did not go back.
     #[error("{0:?} is limited, and after a start a witness must tell first that this kit was not put back")]
     GateShut(String),
+    /// The slip was printed after the start.
+    #[error("this slip was printed since the kit was started: it says nothing about the time before")]
+    SlipOfNow,
     /// A replica that only keeps limited goods does not sell them.
     #[error("{0:?} is limited, and this kit keeps it for others")]
     Keeper(String),
@@ -280,6 +283,7 @@ impl Refusal {
             Refusal::TenderMissing { .. } => "tender_missing",
             Refusal::SoldOut { .. } => "sold_out",
             Refusal::GateShut(_) => "gate_shut",
+            Refusal::SlipOfNow => "slip_of_now",
             Refusal::Keeper(_) => "keeper",
             Refusal::Unanswered(_) => "unanswered",
             Refusal::UnknownKit(_) => "unknown_kit",
@@ -329,6 +333,7 @@ impl Refusal {
             Refusal::TenderMissing { .. } => "Ask the buyer for the rest.",
             Refusal::SoldOut { .. } => "Lower the quantity, or ask a kit that holds more.",
             Refusal::GateShut(_) => "Open a till page that was open before, or type the number of the last slip.",
+            Refusal::SlipOfNow => "Type the number of the last slip from before.",
             Refusal::Keeper(_) => "Sell it at a kit that was given some.",
             Refusal::Unanswered(_) => "Connect the kits that are named, or let the owner declare them absent.",
             Refusal::UnknownKit(_) => "Look at the kits of the organisation.",
@@ -356,7 +361,7 @@ impl Refusal {
         match self.code() {
             "not_allowed" => 403,
             "unknown_event" | "unknown_order" | "unknown_refund" | "unknown_kit" => 404,
-            "no_event" | "event_closed" | "sku_taken" | "total_differs" | "sold_out" | "gate_shut" | "keeper"
+            "no_event" | "event_closed" | "sku_taken" | "total_differs" | "sold_out" | "slip_of_now" | "gate_shut" | "keeper"
             | "unanswered" | "not_limited" | "nothing_held" | "nothing_left" | "void_too_late" | "undone_before"
             | "drawer_open" | "drawer_closed" | "drawer_uncounted" | "key_reused" => 409,
             // Also where it is only repeated: the same key gets the same answer.

@@ -223,6 +223,8 @@ pub struct Engine {
     unwitnessed: VecDeque<Release>,
     /// Events in which the open turn uses rights, and the last op that does.
     used: BTreeMap<OpId, (StreamId, Head)>,
+    /// Where own streams ended when this life began.
+    begun: BTreeMap<StreamId, u64>,
     /// Replicas that are connected.
     linked: BTreeSet<ReplicaKey>,
     /// How far other replicas hold own streams.
@@ -268,6 +270,7 @@ impl Engine {
             used: BTreeMap::new(),
             held_by: BTreeMap::new(),
             linked: BTreeSet::new(),
+            begun: BTreeMap::new(),
             watch_ops: Vec::new(),
             watch: WatchDesk::default(),
             stock: StockDesk::default(),
@@ -561,6 +564,9 @@ impl Engine {
             quality: asked.quality,
             key: Some(asked.key.clone()),
         };
+        if let Some(refusal) = self.slip_of_now(asked) {
+            return Answer { result: Err(refusal), repeated: false };
+        }
         let decided = decide::decide(self.planted.or_before(&self.ledger), &asked.command, &place, &context);
         let (drafts, refusal) = match decided {
             Ok(drafts) => (drafts, None),

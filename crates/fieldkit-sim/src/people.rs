@@ -69,6 +69,8 @@ pub struct Till {
     pub page: u64,
     /// Whether the page is connected.
     pub present: bool,
+    /// The newest slip that was printed before the kit last started.
+    pub old_slip: Option<(StreamId, Head)>,
     /// Since when it was told that limited goods are shut.
     pub shut_ms: Option<u64>,
     /// Whether nothing is left to do.
@@ -154,6 +156,7 @@ impl World {
             holds: BTreeMap::new(),
             page: 0,
             present: false,
+            old_slip: None,
             shut_ms: None,
             rests: false,
         });

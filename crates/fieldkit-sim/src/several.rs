@@ -340,6 +340,9 @@ impl World {
             self.log.reached("hub_restored");
             self.follow(kit, "owner", stream, head, head.seq);
         }
+        for till in self.tills.iter_mut().filter(|till| till.kit == kit) {
+            till.old_slip = till.head;
+        }
         self.box_holds(kit);
         let links: Vec<usize> = (0..self.links.len()).filter(|link| self.links[*link].ends.contains(&kit)).collect();
         for link in links {
@@ -734,7 +737,7 @@ impl World {
     /// The newest slip that the crew of a kit has, typed in.
     fn by_slip(&mut self, kit: usize) -> Option<Command> {
         let stream = self.own_stream(kit)?;
-        let of_kit = self.tills.iter().filter(|till| till.kit == kit).filter_map(|till| till.head);
+        let of_kit = self.tills.iter().filter(|till| till.kit == kit).filter_map(|till| till.old_slip);
         let (_, head) = of_kit.filter(|(of, _)| *of == stream).max_by_key(|(_, head)| head.seq)?;
         let engine = self.kits[kit].engine.as_ref()?;
         let journal = &self.kits[kit].journal;

@@ -5,6 +5,7 @@
 //! Absent on purpose: which witness says what, and when goods move (`watch_desk`, `stock_desk`).
 
 use super::*;
+use fieldkit_core::body::Admission;
 use fieldkit_core::fork;
 use fieldkit_core::pool::deeds;
 
@@ -16,6 +17,8 @@ impl Engine {
     /// From now on limited goods of several kits are sold only under the eyes of witnesses; `nonce` is drawn by lot at
     /// each start.
     pub fn guard(&mut self, nonce: [u8; 16], policy: Policy) {
+        let own = self.ledger.streams.iter().filter(|(_, known)| known.replica == Some(self.author.replica));
+        self.begun = own.map(|(stream, known)| (*stream, known.head.seq)).collect();
         self.watch.begin(nonce);
         self.stock.begin(policy);
     }
@@ -28,6 +31,15 @@ impl Engine {
     pub(super) fn gate_of(&mut self, event: Option<OpId>) -> Gate {
         let gate = self.watch.gate(&self.ledger, self.author.replica, event);
         if self.planted.is(Mistake::OpenGate) { Gate::Open } else { gate }
+    }
+
+    /// A slip that was printed since the start says nothing about the time before it.
+    pub(super) fn slip_of_now(&self, asked: &Asked) -> Option<Refusal> {
+        let Command::AdmitHolding { how: Admission::Slip, seen, .. } = &asked.command else { return None };
+        let event = asked.event.and_then(|id| Some((id, self.ledger.events.get(&id)?)));
+        let stream = event.map(|(id, event)| self.author.stream(&decide::space_of(id, event)))?;
+        let begun = self.begun.get(&stream).copied().unwrap_or(0);
+        (*seen > begun).then_some(Refusal::SlipOfNow)
     }
 
     /// The number drawn for this life, where it is guarded.
