@@ -33,6 +33,8 @@ pub const DROP: &str = "DROP";
 const SLIP_MS: u64 = 10_000;
 /// How soon limited goods should sell after a start.
 const GATE_MS: u64 = 5_000;
+/// How soon pages find a kit that is back.
+const PAGES_MS: u64 = 4_000;
 /// How long a silent link is believed.
 const IDLE_MS: u64 = 15_000;
 /// How soon buyers come after the stall was set up.
@@ -267,7 +269,6 @@ impl World {
         }
         for kit in 0..=hub {
             self.begin_watch(kit);
-            self.pages_return(kit, 1_000);
         }
     }
 
@@ -344,6 +345,7 @@ impl World {
             till.old_slip = till.head;
         }
         self.box_holds(kit);
+        self.pages_return(kit, PAGES_MS);
         let links: Vec<usize> = (0..self.links.len()).filter(|link| self.links[*link].ends.contains(&kit)).collect();
         for link in links {
             let wait_ms = self.nature.within(100, 3_000);

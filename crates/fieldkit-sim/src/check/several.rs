@@ -22,7 +22,7 @@ struct Together {
 }
 
 /// Checks; what came of limited goods stands in the answer.
-pub(super) fn check(world: &World, orders: u64, findings: &mut Findings) -> Stall {
+pub(super) fn check(world: &mut World, orders: u64, findings: &mut Findings) -> Stall {
     let mut ops: BTreeMap<Hash, Arc<SealedOp>> = BTreeMap::new();
     for kit in world.kits.iter().filter(|kit| !kit.gone) {
         let branches = kit.journal.branches.iter().chain(&kit.black_box.branches).map(|(_, op)| op);
@@ -35,7 +35,36 @@ pub(super) fn check(world: &World, orders: u64, findings: &mut Findings) -> Stal
     answers(world, &together, findings);
     one_mind(world, &together, findings);
     again(&together, orders, findings);
-    units(world, &together, findings)
+    let stall = units(world, &together, findings);
+    if world.log.lines.is_some() && stall.oversold > 0 {
+        tell(world, &together);
+    }
+    stall
+}
+
+/// The past of units that were sold more than once, for whoever reads the trace.
+fn tell(world: &mut World, together: &Together) {
+    let destroyed = world.log.put_back.iter().flat_map(|put_back| &put_back.destroyed);
+    let mut all: BTreeMap<Hash, Arc<SealedOp>> = together.ops.clone();
+    all.extend(destroyed.map(|op| (op.hash, op.clone())));
+    let reckoning = Reckoning::of(all.values());
+    let twice: BTreeSet<(PoolId, u64)> = reckoning.used.iter().filter(|(_, times)| **times > 1).map(|((pool, unit, _), _)| (*pool, *unit)).collect();
+    let mut ordered: Vec<&Arc<SealedOp>> = all.values().collect();
+    ordered.sort_by_key(|op| (op.op.lamport, op.op.stream, op.op.seq));
+    let now_ms = world.now_ms;
+    for (pool, unit) in twice {
+        for op in &ordered {
+            let Ok(body) = Body::open(op.op.kind, &op.op.body) else { continue };
+            let deeds = fieldkit_core::pool::deeds(&op.hash, &world.genesis.event, &body);
+            for (deed, ranges) in deeds {
+                if let Some(range) = ranges.iter().find(|range| range.pool == pool && (range.first..range.end()).contains(&unit)) {
+                    let gone = if together.ops.contains_key(&op.hash) { "" } else { " (destroyed)" };
+                    let line = format!("UNIT {unit} generation {}: {deed:?} by op {} depth {}{gone}", range.generation, op.id(), op.op.lamport);
+                    world.log.line(now_ms, || line);
+                }
+            }
+        }
+    }
 }
 
 /// What was answered is there, unless the injector destroyed its last copy.
