@@ -21,7 +21,7 @@ mod terminal;
 mod world;
 
 pub use log::{RARE, Violation};
-pub use planted::{PLANTED, Planted};
+pub use planted::{PLANTED, Planted, RULES};
 pub use run::{Campaign, Outcome, Plan, minimised, run};
 pub use several::Stall;
 pub use swarm::{FAULTS, Fault, Kinds, Temper};

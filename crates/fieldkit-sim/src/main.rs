@@ -4,7 +4,7 @@
 //! wrong. The seeds are the numbers from `--from` on.
 //! Absent on purpose: more than one core.
 
-use fieldkit_sim::{Campaign, Fault, Kinds, PLANTED, Plan, Planted, Violation, minimised, run};
+use fieldkit_sim::{Campaign, Fault, Kinds, PLANTED, Plan, Planted, RULES, Violation, minimised, run};
 use std::collections::BTreeMap;
 use std::process::ExitCode;
 use std::time::Instant;
@@ -14,6 +14,8 @@ const HELP: &str = "Run worlds of kits, terminals and people with a seed each, a
   sim [--seeds N] [--events M] [--from SEED] [--orders K] [--twice] [--without FAULT,…] [--planted NAME]
   sim --replay SEED [--events M] [--without FAULT,…] [--planted NAME] [--quiet]
   sim --planted all [--seeds N]      finds each planted mistake (a build with the feature `planted`)
+  sim --planted rules [--seeds N]    leaves out each rule that guards limited goods (the same)
+  --several: worlds of kits with a hub and limited goods in common, in place of kits with terminals
 ";
 /// Runs that go into making a failing seed small.
 const MINIMISE_RUNS: u32 = 60;
@@ -80,6 +82,9 @@ fn main() -> ExitCode {
 fn go(options: &Options) -> Result<bool, String> {
     if options.planted.is_some() && !cfg!(feature = "planted") {
         return Err("nothing is planted in this build: build with --features planted".to_owned());
+    }
+    if options.planted.as_deref() == Some("rules") {
+        return Ok(rules_off(options));
     }
     if options.planted.as_deref() == Some("all") {
         return Ok(find_planted(options));
@@ -180,6 +185,29 @@ fn replay(plan: &Plan) -> bool {
     }
     println!("{{\"seed\":{},\"events\":{},\"violations\":{}}}", plan.seed, outcome.events, outcome.violations.len());
     outcome.violations.is_empty()
+}
+
+/// How many units are sold more than once with each rule left out alone, and with none.
+fn rules_off(options: &Options) -> bool {
+    let (from, seeds) = (options.from.unwrap_or(1), options.seeds.unwrap_or(100));
+    let mut figures = Vec::new();
+    let mut all = true;
+    for rule in RULES.iter().copied().map(Some).chain([None]) {
+        let (mut oversold, mut hit, mut sold) = (0, 0, 0);
+        for seed in from..from.saturating_add(seeds) {
+            let plan = Plan::new(seed, options.events.unwrap_or(5_000));
+            let stall = run(&Plan { planted: rule, several: true, orders: 0, ..plan }).stall;
+            oversold += stall.oversold;
+            sold += stall.sold;
+            hit += u64::from(stall.oversold > 0);
+        }
+        let word = rule.map_or("all rules on", Planted::word);
+        println!("{word}: {oversold} of {sold} units sold more than once, in {hit} of {seeds} seeds");
+        all &= rule.is_none() || oversold > 0;
+        figures.push(format!("\"{word}\":{oversold}"));
+    }
+    println!("{{\"seeds\":{seeds},\"oversold_rules_off\":{{{}}}}}", figures.join(","));
+    all
 }
 
 fn find_planted(options: &Options) -> bool {

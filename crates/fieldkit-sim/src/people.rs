@@ -6,6 +6,7 @@
 
 use crate::genesis;
 use crate::log::Said;
+use crate::planted::Planted;
 use crate::swarm::Fault;
 use crate::world::{Again, Event, World, name};
 use fieldkit_core::body::{
@@ -619,6 +620,9 @@ impl World {
 
     /// A kit that is told that it went back goes on as a new replica.
     pub(crate) fn follow(&mut self, kit: usize, witness: &str, stream: StreamId, head: Head, found: u64) {
+        if matches!(self.planted, Some(Planted::SameReplica | Planted::PlainEscrow)) {
+            return;
+        }
         self.log.reached("roll_back_noticed");
         self.log.told.push(crate::log::Told { kit, stream, head });
         self.keys_made += 1;

@@ -22,7 +22,29 @@ pub enum Planted {
     StaleRow,
     /// Commands of one batch are decided on the state before it.
     StaleBatch,
+    /// After a start limited goods are sold at once.
+    OpenGate,
+    /// Answers do not wait for the witnesses on duty.
+    DeafToWitnesses,
+    /// A keeper's grant leaves before anybody else holds it.
+    GrantAtOnce,
+    /// A kit that went back goes on as the same replica, whoever says so.
+    SameReplica,
+    /// What a lost keeper held is taken over before anybody answered.
+    TakeAtOnce,
+    /// Escrow alone: all of these.
+    PlainEscrow,
 }
+
+/// Rules that guard limited goods, each of which can be left out.
+pub const RULES: &[Planted] = &[
+    Planted::PlainEscrow,
+    Planted::OpenGate,
+    Planted::DeafToWitnesses,
+    Planted::SameReplica,
+    Planted::TakeAtOnce,
+    Planted::GrantAtOnce,
+];
 
 /// All of them with their words.
 pub const PLANTED: &[(Planted, &str)] = &[
@@ -33,6 +55,12 @@ pub const PLANTED: &[(Planted, &str)] = &[
     (Planted::ForgetKeys, "forget_keys"),
     (Planted::StaleRow, "stale_row"),
     (Planted::StaleBatch, "stale_batch"),
+    (Planted::OpenGate, "open_gate"),
+    (Planted::DeafToWitnesses, "deaf_to_witnesses"),
+    (Planted::GrantAtOnce, "grant_at_once"),
+    (Planted::SameReplica, "same_replica"),
+    (Planted::TakeAtOnce, "take_at_once"),
+    (Planted::PlainEscrow, "plain_escrow"),
 ];
 
 impl Planted {
@@ -51,7 +79,11 @@ impl Planted {
     pub fn plant(self, engine: &mut Engine) {
         use fieldkit_engine::Mistake;
         match self {
-            Planted::SkipSync | Planted::IgnoreBox => {}
+            Planted::SkipSync | Planted::IgnoreBox | Planted::SameReplica | Planted::TakeAtOnce => {}
+            Planted::OpenGate => engine.plant(Mistake::OpenGate),
+            Planted::DeafToWitnesses => engine.plant(Mistake::DeafToWitnesses),
+            Planted::GrantAtOnce => engine.plant(Mistake::GrantAtOnce),
+            Planted::PlainEscrow => engine.plant(Mistake::PlainEscrow),
             Planted::AnswerBeforeSync => engine.plant(Mistake::AnswerBeforeSync),
             Planted::RetryCharge => engine.plant(Mistake::RetryCharge),
             Planted::ForgetKeys => engine.plant(Mistake::ForgetKeys),

@@ -14,6 +14,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// How long healing may take.
 const HEAL_MS: u64 = 2 * 3_600_000;
+/// How many times the events with faults healing may take at most.
+const HEAL_EVENTS: u64 = 4;
 /// A day of the world: a run with few events ends with it.
 const DAY_MS: u64 = 30 * 24 * 3_600_000;
 /// How long everybody must rest before all is said to be still.
@@ -113,7 +115,8 @@ fn run_through(plan: &Plan) -> Outcome {
             (true, known) => Some(known.unwrap_or(world.now_ms)),
         };
         rested_ms = since_ms;
-        if since_ms.is_some_and(|since_ms| world.now_ms > since_ms + STILL_MS) {
+        let endless = world.log.events > plan.events.saturating_mul(HEAL_EVENTS);
+        if endless || since_ms.is_some_and(|since_ms| world.now_ms > since_ms + STILL_MS) {
             break;
         }
     }

@@ -9,6 +9,7 @@ use crate::disk::Device;
 use crate::genesis::NOON_MS;
 use crate::kit::{Kit, Taken};
 use crate::log::{PutBack, Said};
+use crate::planted::Planted;
 use crate::swarm::Fault;
 use crate::terminal::Terminal;
 use crate::world::{Event, World};
@@ -781,7 +782,8 @@ impl World {
                 self.log.reached("epoch_answered");
             }
             let waited = self.kits[hub].followed_ms.is_none_or(|since_ms| self.now_ms > since_ms + ABSENT_MS);
-            let absent = missing.into_iter().find(|replica| waited && !lives(replica));
+            let at_once = matches!(self.planted, Some(Planted::TakeAtOnce | Planted::PlainEscrow));
+            let absent = missing.into_iter().find(|replica| at_once || (waited && !lives(replica)));
             if let Some(on_behalf) = absent {
                 self.log.reached("absent_declared");
                 command = Some(Command::AnswerKeeper { keeper, on_behalf });
