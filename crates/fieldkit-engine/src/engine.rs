@@ -191,8 +191,7 @@ pub struct Engine {
 impl Engine {
     /// Starts with what was folded so far. `follows` names the replica before a noticed roll-back.
     pub fn new(ledger: Ledger, key: SigningKey, follows: Option<ReplicaKey>) -> Self {
-        let mut author = Author::new(ReplicaKey(key.verifying_key().to_bytes()), follows);
-        author.last_stamp.physical_ms = ledger.floor_ms;
+        let author = Author::new(ReplicaKey(key.verifying_key().to_bytes()), follows);
         Engine {
             ledger,
             author,
@@ -252,7 +251,6 @@ impl Engine {
             self.ledger.orders.entry(order.order_id).or_insert_with(|| Arc::new(order));
         }
         let applied = self.ledger.apply(op);
-        self.author.last_stamp.physical_ms = self.author.last_stamp.physical_ms.max(self.ledger.floor_ms);
         self.note(op);
         self.collect_orders();
         applied
