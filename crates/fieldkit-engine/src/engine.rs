@@ -354,9 +354,10 @@ impl Engine {
         self.outputs.pop_front()
     }
 
-    /// When which device wants a `DeviceInput::Tick`, if nothing else comes.
+    /// When which device wants a `DeviceInput::Tick`, if nothing else comes: later than it was told last.
     pub fn poll_timeout(&self) -> Option<(u64, OpId)> {
-        self.desks.iter().filter_map(|(device, desk)| Some((desk.poll_timeout()?, *device))).min()
+        let acts = self.is_durable();
+        self.desks.iter().filter_map(|(device, desk)| Some((desk.poll_timeout(acts)?, *device))).min()
     }
 
     /// Says how late it is, on the clock of `Input::Device`. To be said before every other input while terminals are
@@ -386,7 +387,7 @@ impl Engine {
 
     /// Lets desks do their next things. They act on what is durable, so not while a turn is open or on its way.
     fn work_desks(&mut self) {
-        let durable = self.unsynced.is_empty() && self.turn.ops.is_empty() && self.replies.is_empty();
+        let durable = self.is_durable();
         for (device, desk) in &mut self.desks {
             if durable {
                 desk.act(&self.ledger);
@@ -406,6 +407,11 @@ impl Engine {
                 self.outputs.push_back(output);
             }
         }
+    }
+
+    /// Whether no turn is open or on its way.
+    fn is_durable(&self) -> bool {
+        self.unsynced.is_empty() && self.turn.ops.is_empty() && self.replies.is_empty()
     }
 
     fn admit(&mut self, ticket: Ticket, asked: Box<Asked>) {

@@ -250,6 +250,7 @@ impl World {
                 }
                 if let Some(device) = self.kits[kit].device {
                     self.feed(kit, Input::Device(device, self.now_ms, DeviceInput::Tick));
+                    self.names_what_is_over(kit);
                 }
             }
             Event::TerminalTick { kit, .. } => {
@@ -287,6 +288,15 @@ impl World {
                 .wrong("INV-05", format!("kit {kit} asks for the same moment again and again: its loop never ends"));
         }
         spins >= SPINS_MAX
+    }
+
+    /// Whoever was told of the time must not wait for it any more: a shell would ask at once, for as long as it lasts.
+    fn names_what_is_over(&mut self, kit: usize) {
+        let named = self.kits[kit].engine.as_ref().and_then(fieldkit_engine::Engine::poll_timeout);
+        let now_ms = self.now_ms;
+        if let Some((at_ms, _)) = named.filter(|(at_ms, _)| *at_ms <= now_ms) {
+            self.log.wrong("INV-05", format!("kit {kit} was told that it is {now_ms} ms, and waits for {at_ms} ms"));
+        }
     }
 
     /// Whether a kit reports again and again without anything being written.
