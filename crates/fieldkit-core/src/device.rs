@@ -11,6 +11,7 @@ use crate::ledger::Ledger;
 use crate::matching::{Heard, Match, baseline_of, is_newer, is_same, matches, undoes};
 use crate::money::Money;
 use crate::payment::Payment;
+use std::cmp::Reverse;
 
 /// Records of one terminal that are kept, the newest by depth: a terminal that takes charges back by itself tells of an
 /// earlier transaction again, and that one is known.
@@ -58,6 +59,18 @@ impl Ledger {
     pub fn goes_on_for(&self, replica: ReplicaKey, other: ReplicaKey) -> bool {
         let before = |known: &ReplicaKey| self.follows.get(known).copied();
         std::iter::successors(Some(replica), before).take(LIVES_MAX).any(|known| known == other)
+    }
+
+    /// The newest replica that goes on for `replica`, where one does: the last of the longest line of those that were
+    /// admitted, the least key among equals.
+    pub fn newest_life(&self, replica: ReplicaKey) -> Option<ReplicaKey> {
+        let before = |known: &ReplicaKey| self.follows.get(known).copied();
+        let lives = |newer: ReplicaKey| {
+            std::iter::successors(Some(newer), before).take(LIVES_MAX).position(|known| known == replica)
+        };
+        let newer = self.follows.keys().filter(|newer| **newer != replica && self.replicas.contains_key(newer));
+        let newer = newer.filter_map(|newer| Some((lives(*newer)?, Reverse(*newer))));
+        newer.max().map(|(_, Reverse(newest))| newest)
     }
 
     /// Whether `replica` runs a payment: only the kit that began it can ask its terminal, or undo it there.

@@ -5,12 +5,16 @@
 //! `Output::Reply`, `Output::Payments` and `Output::Project`. Later commands of a batch see earlier ones. A failed sync is
 //! never reported here: the process ends, because memory is ahead of the disk.
 
+mod succession;
+
+pub use succession::Succession;
+
 use crate::payment_desk::{PaymentDesk, Shown, Wish};
 use crate::planted::{Mistake, Planted};
 use crate::turn::{Answer, Known, Outcome, Projection, Reading, Turn, moved_by, read_answer};
-use ed25519_dalek::{Signer, SigningKey};
+use ed25519_dalek::SigningKey;
 use fieldkit_core::author::{Author, Context, Draft};
-use fieldkit_core::body::{Body, ReplicaAdmitted, RollbackNoticed};
+use fieldkit_core::body::Body;
 use fieldkit_core::decide::{self, Command, Founding, Place};
 use fieldkit_core::id::{Hash, OpId, PoolId, ReplicaKey, Space, StreamId, Zero};
 use fieldkit_core::ledger::Ledger;
@@ -278,40 +282,15 @@ impl Engine {
         Ok(())
     }
 
-    /// Goes on as a new replica after a roll-back was noticed. The old key admits the new one.
-    pub fn follow(
-        &mut self,
-        key: SigningKey,
-        sighting: RollbackNoticed,
-        label: &str,
-        wall_ms: u64,
-        quality: ClockQuality,
-    ) {
-        // Ops of the old replica are its last; its key signs them now.
-        self.note_growth();
-        self.sign_heads();
-        let old = self.author.replica;
-        let replica = ReplicaKey(key.verifying_key().to_bytes());
-        let proof = self.key.sign(&ReplicaAdmitted::signed_bytes(&replica, label)).to_bytes();
-        let last_stamp = self.author.last_stamp;
-        self.author = Author::new(replica, Some(old));
-        self.author.last_stamp = last_stamp;
-        self.key = key;
-        let admitted = ReplicaAdmitted { replica, label: label.to_owned(), admitted_by: old.0, proof };
-        let drafts = vec![
-            Draft::new(Space::ORGANISATION, Body::ReplicaAdmitted(admitted)),
-            Draft::new(Space::ORGANISATION, Body::RollbackNoticed(sighting)),
-        ];
-        self.write(drafts, &Context { actor: Actor::Device(Zero), wall_ms, quality, key: None });
-    }
-
     /// Judges what a witness saw; `hash_at` looks up the hash of an op that the journal holds.
     pub fn judge(&self, sighting: &Sighting, hash_at: impl Fn(OpId) -> Option<Hash>) -> (StreamId, u64, Verdict) {
         match sighting {
             Sighting::Head { stream, head } => {
                 let found = hash_at(OpId { stream: *stream, seq: head.seq });
                 let verdict = judge(self.ledger.head(stream), head.seq, found, |hash| *hash == head.hash);
-                (*stream, head.seq, verdict)
+                // A witness that saw an own stream of which nothing is here saw more than is here.
+                let lost = verdict == Verdict::UnknownStream && self.writes(stream);
+                (*stream, head.seq, if lost { Verdict::Ahead } else { verdict })
             }
             Sighting::Slip { seq, check } => {
                 let stream = self.newest_stream();

@@ -9,7 +9,7 @@ mod payment_desk;
 mod planted;
 mod turn;
 
-pub use engine::{Asked, DeviceInput, DeviceOutput, Engine, Input, Load, Output, SIGN_TURNS, Ticket};
+pub use engine::{Asked, DeviceInput, DeviceOutput, Engine, Input, Load, Output, SIGN_TURNS, Succession, Ticket};
 pub use payment_desk::{Link, Shown};
 #[cfg(feature = "planted")]
 pub use planted::Mistake;

@@ -559,7 +559,7 @@ impl World {
         let journal = &self.kits[kit].journal;
         let hash_at = |id: OpId| journal.ops.iter().rev().find(|op| op.id() == id).map(|op| op.hash);
         let (stream, seen, verdict) = engine.judge(&Sighting::Head { stream, head }, hash_at);
-        let own = engine.ledger().streams.get(&stream).is_some_and(|known| known.replica == Some(engine.replica()));
+        let own = engine.writes(&stream);
         let found = engine.ledger().head(&stream).seq;
         let now_ms = self.now_ms;
         self.log.line(now_ms, || format!("the page of till {till} saw entry {seen}: {verdict:?}"));
@@ -575,17 +575,7 @@ impl World {
             self.log.wrong("INV-27", what);
         }
         self.log.reached("roll_back_noticed");
-        self.log.told.push(crate::log::Told { kit, stream, head });
-        self.keys_made += 1;
-        let key = self.kits[kit].new_key(self.keys_made);
-        let (wall_ms, quality) = self.wall(kit);
-        let sighting = RollbackNoticed { witness: "page".to_owned(), stream, seen, found };
-        self.kits[kit].open = true;
-        if let Some(engine) = &mut self.kits[kit].engine {
-            engine.follow(key, sighting, &genesis::label(kit), wall_ms, quality);
-        }
-        let life = self.kits[kit].life;
-        self.after(1, Event::Close { kit, life });
+        self.follow(kit, RollbackNoticed { witness: "page".to_owned(), stream, seen, found });
     }
 
     /// Whether everybody rests.

@@ -6,13 +6,13 @@
 
 use crate::genesis::{Genesis, NOON_MS};
 use crate::kit::{Kit, Rows};
-use crate::log::{Given, Log, Said};
+use crate::log::{Given, Log, Said, Told};
 use crate::people::Till;
 use crate::planted::Planted;
 use crate::random::Random;
 use crate::swarm::{Fault, Swarm};
 use crate::terminal::Terminal;
-use fieldkit_core::body::Body;
+use fieldkit_core::body::{Body, RollbackNoticed};
 use fieldkit_core::decide::Command;
 use fieldkit_core::id::{OpId, StreamId, Zero};
 use fieldkit_core::op::{Actor, CommandKey, Head, Key, SealedOp};
@@ -31,6 +31,8 @@ const BOX_WAIT_MS: u64 = 250;
 const SPINS_MAX: u32 = 8_000;
 /// In a thousand turns: those that sign the ends of streams without being due.
 const SIGN_PER_MILLE: u64 = 15;
+/// In a thousand new keys: those whose process dies at once, where processes die.
+const KILL_NEW_PER_MILLE: u64 = 150;
 /// `PaymentIntended`; a test holds it to `Body::KINDS`.
 const PAYMENT_INTENDED: u16 = 64;
 
@@ -553,6 +555,10 @@ impl World {
         if let Some(op) = started.contradiction {
             self.log.wrong("INV-28", format!("journal and box of kit {kit} have op {op} differently"));
         }
+        self.go_on(kit);
+        if self.kits[kit].engine.is_none() {
+            return;
+        }
         self.attach(kit);
         let at_kit = |till: &usize| self.swarm.pages && self.tills[*till].kit == kit;
         let pages: Vec<usize> = (0..self.tills.len()).filter(at_kit).collect();
@@ -560,6 +566,39 @@ impl World {
             let wait_ms = self.people.within(1, 4_000);
             let life = self.kits[kit].life;
             self.after(wait_ms, Event::Page { till, life });
+        }
+    }
+
+    /// What a start does before anything else: a key that is older than the journal is given up, and what a new key is
+    /// owed is written.
+    fn go_on(&mut self, kit: usize) {
+        if let Some(noticed) = self.kits[kit].engine.as_ref().and_then(fieldkit_engine::Engine::key_went_back) {
+            if !self.log.put_back.iter().any(|put_back| put_back.kit == kit) {
+                self.log
+                    .wrong("INV-27", format!("kit {kit} believes that its key went back, and nothing was put back"));
+            }
+            self.log.reached("key_went_back");
+            return self.follow(kit, noticed);
+        }
+        let (wall_ms, quality) = self.wall(kit);
+        let this = &mut self.kits[kit];
+        let (Some(engine), Some(succession)) = (&mut this.engine, &this.succession) else { return };
+        if engine.complete(succession, wall_ms, quality) {
+            self.log.reached("succession_completed");
+            self.close(kit);
+        }
+    }
+
+    /// Goes on as a new replica.
+    pub(crate) fn follow(&mut self, kit: usize, noticed: RollbackNoticed) {
+        self.log.told.push(Told { kit, noticed: noticed.clone() });
+        self.keys_made += 1;
+        let (wall_ms, quality) = self.wall(kit);
+        self.kits[kit].follow(self.keys_made, noticed, wall_ms, quality);
+        self.close(kit);
+        // The moment is short, and chance alone would seldom hit it.
+        if self.swarm.faults.iter().any(|(fault, _)| *fault == Fault::Kill) && self.mishap.chance(KILL_NEW_PER_MILLE) {
+            self.kill(kit);
         }
     }
 
