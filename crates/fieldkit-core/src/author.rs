@@ -1,7 +1,8 @@
 //! Writing ops: drafts become sealed ops at the end of the author's own streams.
 //!
 //! Promises: sequence numbers are dense, hashes chain, deps name each foreign head that is new to the stream, Lamport
-//! depth exceeds all that is known; the first op of a stream opens it. Each op is applied to the ledger as it is made.
+//! depth and stamp exceed all that is known, also after a start; the first op of a stream opens it. Each op is applied to
+//! the ledger as it is made.
 //! Absent on purpose: the decision what to write (`decide`), durability (`fieldkit-engine`).
 
 use crate::body::{Body, StreamOpened};
@@ -88,7 +89,7 @@ impl Author {
         key: Option<CommandKey>,
     ) -> SealedOp {
         let head = ledger.head(&stream);
-        self.last_stamp = self.last_stamp.next(context.wall_ms, context.quality);
+        self.last_stamp = self.last_stamp.not_before(ledger.floor_ms).next(context.wall_ms, context.quality);
         let op = SealedOp::seal(Op {
             version: Version,
             stream,

@@ -607,7 +607,7 @@ record! {
 record! {
     /// A roll-back noticed: what a witness had seen, and what was found.
     pub struct RollbackNoticed {
-        /// Who noticed: `page`, `slip`, `black box`.
+        /// Who noticed: `page`, `slip`, `journal`.
         pub witness: String,
         /// The stream that went back.
         pub stream: crate::id::StreamId,

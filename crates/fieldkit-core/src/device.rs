@@ -4,13 +4,14 @@
 //! terminal told last is known across events, because its counters run on.
 //! Absent on purpose: ports, drivers and links, which are no facts of the shop.
 
-use crate::body::{Charged, DeviceAccepted, DeviceRole, TerminalRecord};
+use crate::body::{Charged, DeviceAccepted, DeviceRole, PaymentStep, TerminalRecord};
 use crate::codec::record;
 use crate::id::{OpId, ReplicaKey};
 use crate::ledger::Ledger;
-use crate::matching::{Heard, Match, baseline_of, is_same, matches, undoes};
+use crate::matching::{Heard, Match, baseline_of, is_newer, is_same, matches, undoes};
 use crate::money::Money;
 use crate::payment::Payment;
+use std::cmp::Reverse;
 
 /// Records of one terminal that are kept, the newest by depth: a terminal that takes charges back by itself tells of an
 /// earlier transaction again, and that one is known.
@@ -60,6 +61,18 @@ impl Ledger {
         std::iter::successors(Some(replica), before).take(LIVES_MAX).any(|known| known == other)
     }
 
+    /// The newest replica that goes on for `replica`, where one does: the last of the longest line of those that were
+    /// admitted, the least key among equals.
+    pub fn newest_life(&self, replica: ReplicaKey) -> Option<ReplicaKey> {
+        let before = |known: &ReplicaKey| self.follows.get(known).copied();
+        let lives = |newer: ReplicaKey| {
+            std::iter::successors(Some(newer), before).take(LIVES_MAX).position(|known| known == replica)
+        };
+        let newer = self.follows.keys().filter(|newer| **newer != replica && self.replicas.contains_key(newer));
+        let newer = newer.filter_map(|newer| Some((lives(*newer)?, Reverse(*newer))));
+        newer.max().map(|(_, Reverse(newest))| newest)
+    }
+
     /// Whether `replica` runs a payment: only the kit that began it can ask its terminal, or undo it there.
     pub fn runs_payment(&self, replica: ReplicaKey, payment: &Payment) -> bool {
         let author = self.streams.get(&payment.payment_id.stream).and_then(|stream| stream.replica);
@@ -88,6 +101,7 @@ impl Ledger {
         if let Some(payment) = self.holds_terminal(device) {
             match told_about(payment, record) {
                 Match::Foreign => {}
+                _ if self.is_overtaken(payment, record) => {}
                 other => return Recognised::Tells(payment, other),
             }
         }
@@ -112,9 +126,18 @@ impl Ledger {
             let standing = payment.standing();
             let money = Money::new(payment.amount, payment.currency);
             let of = |baseline| matches(money, baseline, record, Heard::Asked) == Match::Booked;
-            standing.record.is_none() && standing.baseline.is_some_and(of)
+            standing.record.is_none() && standing.baseline.is_some_and(of) && !self.is_overtaken(payment, record)
         };
         closed.find(asked).map_or(Recognised::Foreign, |payment| Recognised::Tells(payment, Match::Booked))
+    }
+
+    /// Whether the terminal told of something else since the payment was sent to it, and `record` is newer than that: the
+    /// terminal was done with the payment by then, and what came later is not about it.
+    fn is_overtaken(&self, payment: &Payment, record: &TerminalRecord) -> bool {
+        let sent = payment.moves.iter().rev().find(|step| matches!(step.step, PaymentStep::Sent(_)));
+        let Some(sent) = sent.filter(|_| payment.standing().record.is_none()) else { return false };
+        let mut kept = self.terminals.get(&record.terminal_id).into_iter().flatten();
+        kept.any(|last| last.lamport > sent.lamport && is_newer(record, &last.record))
     }
 
     /// Payments at a terminal that a person closed, and of which nothing was told since.

@@ -111,6 +111,11 @@ pub fn is_same(one: &TerminalRecord, other: &TerminalRecord) -> bool {
     !differ(&one.terminal_id, &other.terminal_id) && key(one) == key(other) && alike && !apart
 }
 
+/// Whether the numbers of a record say that it came after another one.
+pub fn is_newer(record: &TerminalRecord, than: &TerminalRecord) -> bool {
+    age(&baseline_of(than), record) == Age::Newer
+}
+
 /// The baseline that a record leaves behind.
 pub fn baseline_of(record: &TerminalRecord) -> Baseline {
     Baseline {

@@ -361,9 +361,9 @@ impl Refusal {
         match self.code() {
             "not_allowed" => 403,
             "unknown_event" | "unknown_order" | "unknown_refund" | "unknown_kit" => 404,
-            "no_event" | "event_closed" | "sku_taken" | "total_differs" | "sold_out" | "slip_of_now" | "gate_shut" | "keeper"
-            | "unanswered" | "not_limited" | "nothing_held" | "nothing_left" | "void_too_late" | "undone_before"
-            | "drawer_open" | "drawer_closed" | "drawer_uncounted" | "key_reused" => 409,
+            "no_event" | "event_closed" | "sku_taken" | "total_differs" | "sold_out" | "slip_of_now" | "gate_shut"
+            | "keeper" | "unanswered" | "not_limited" | "nothing_held" | "nothing_left" | "void_too_late"
+            | "undone_before" | "drawer_open" | "drawer_closed" | "drawer_uncounted" | "key_reused" => 409,
             // Also where it is only repeated: the same key gets the same answer.
             code => payment::status(code).unwrap_or(422),
         }

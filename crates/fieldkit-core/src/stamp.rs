@@ -1,6 +1,6 @@
 //! Hybrid logical time: when an op was written, and how far that is to be believed.
 //!
-//! Promises: a stamp never goes back on one replica, whatever the wall clock does; it decides nothing about money or
+//! Promises: a stamp never goes back on one replica, whatever the wall clock does and however often the kit starts; it decides nothing about money or
 //! stock (winners are chosen by Lamport depth). After Kulkarni et al., *Logical Physical Clocks*, OPODIS 2014.
 
 use crate::codec::{record, words};
@@ -31,6 +31,15 @@ record! {
 }
 
 impl Stamp {
+    /// The last stamp there can be in `floor_ms`, where that is later: of ops that are only known by their milliseconds,
+    /// the counters are not known.
+    pub fn not_before(self, floor_ms: u64) -> Stamp {
+        if floor_ms <= self.physical_ms {
+            return self;
+        }
+        Stamp { physical_ms: floor_ms, counter: u32::MAX, quality: ClockQuality::Unverified }
+    }
+
     /// The first stamp after `self` when the wall clock reads `wall_ms`.
     pub fn next(self, wall_ms: u64, quality: ClockQuality) -> Stamp {
         if wall_ms > self.physical_ms {
@@ -59,6 +68,17 @@ mod tests {
             assert!((next.physical_ms, next.counter) > (last.physical_ms, last.counter));
             last = next;
         }
+    }
+
+    #[test]
+    fn a_start_with_a_clock_behind_the_floor_gives_no_earlier_stamp() {
+        let begun = Stamp { physical_ms: 0, counter: 0, quality: ClockQuality::Unverified };
+        let before = Stamp { physical_ms: 1_000_000_000, counter: 41, quality: ClockQuality::System };
+        for wall in [5, 999_999_999, 1_000_000_000, 1_000_000_001] {
+            let next = begun.not_before(before.physical_ms).next(wall, ClockQuality::System);
+            assert!(next > before, "{next:?} at {wall}");
+        }
+        assert_eq!(before.not_before(before.physical_ms), before, "what is known needs no guess");
     }
 
     #[test]

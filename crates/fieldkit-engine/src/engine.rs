@@ -6,17 +6,19 @@
 //! never reported here: the process ends, because memory is ahead of the disk.
 
 mod several;
+mod succession;
+
+pub use succession::Succession;
 
 use crate::payment_desk::{PaymentDesk, Shown, Wish};
 use crate::planted::{Mistake, Planted};
 use crate::stock_desk::{Policy, StockDesk};
 use crate::turn::{Answer, Known, Outcome, Projection, Reading, Turn, moved_by, read_answer};
 use crate::watch_desk::{self, Needs, WatchDesk, WitnessInput, WitnessName};
-use ed25519_dalek::{Signer, SigningKey};
+use ed25519_dalek::SigningKey;
 use fieldkit_core::author::{Author, Context, Draft};
-use fieldkit_core::body::{Body, ReplicaAdmitted, RollbackNoticed};
+use fieldkit_core::body::Body;
 use fieldkit_core::decide::{self, Command, Founding, Gate, Place};
-
 use fieldkit_core::id::{Hash, OpId, PoolId, ReplicaKey, Space, StreamId, Zero};
 use fieldkit_core::ledger::Ledger;
 use fieldkit_core::op::{Account, Actor, CommandKey, Head, Key, SealedOp, Unit};
@@ -252,8 +254,7 @@ pub struct Engine {
 impl Engine {
     /// Starts with what was folded so far. `follows` names the replica before a noticed roll-back.
     pub fn new(ledger: Ledger, key: SigningKey, follows: Option<ReplicaKey>) -> Self {
-        let mut author = Author::new(ReplicaKey(key.verifying_key().to_bytes()), follows);
-        author.last_stamp.physical_ms = ledger.floor_ms;
+        let author = Author::new(ReplicaKey(key.verifying_key().to_bytes()), follows);
         Engine {
             ledger,
             author,
@@ -321,7 +322,6 @@ impl Engine {
             self.ledger.orders.entry(order.order_id).or_insert_with(|| Arc::new(order));
         }
         let applied = self.ledger.apply(op);
-        self.author.last_stamp.physical_ms = self.author.last_stamp.physical_ms.max(self.ledger.floor_ms);
         self.note(op);
         self.collect_orders();
         applied
@@ -349,40 +349,15 @@ impl Engine {
         Ok(())
     }
 
-    /// Goes on as a new replica after a roll-back was noticed. The old key admits the new one.
-    pub fn follow(
-        &mut self,
-        key: SigningKey,
-        sighting: RollbackNoticed,
-        label: &str,
-        wall_ms: u64,
-        quality: ClockQuality,
-    ) {
-        // Ops of the old replica are its last; its key signs them now.
-        self.note_growth();
-        self.sign_heads();
-        let old = self.author.replica;
-        let replica = ReplicaKey(key.verifying_key().to_bytes());
-        let proof = self.key.sign(&ReplicaAdmitted::signed_bytes(&replica, label)).to_bytes();
-        let last_stamp = self.author.last_stamp;
-        self.author = Author::new(replica, Some(old));
-        self.author.last_stamp = last_stamp;
-        self.key = key;
-        let admitted = ReplicaAdmitted { replica, label: label.to_owned(), admitted_by: old.0, proof };
-        let drafts = vec![
-            Draft::new(Space::ORGANISATION, Body::ReplicaAdmitted(admitted)),
-            Draft::new(Space::ORGANISATION, Body::RollbackNoticed(sighting)),
-        ];
-        self.write(drafts, &Context { actor: Actor::Device(Zero), wall_ms, quality, key: None });
-    }
-
     /// Judges what a witness saw; `hash_at` looks up the hash of an op that the journal holds.
     pub fn judge(&self, sighting: &Sighting, hash_at: impl Fn(OpId) -> Option<Hash>) -> (StreamId, u64, Verdict) {
         match sighting {
             Sighting::Head { stream, head } => {
                 let found = hash_at(OpId { stream: *stream, seq: head.seq });
                 let verdict = judge(self.ledger.head(stream), head.seq, found, |hash| *hash == head.hash);
-                (*stream, head.seq, verdict)
+                // A witness that saw an own stream of which nothing is here saw more than is here.
+                let lost = verdict == Verdict::UnknownStream && self.writes(stream);
+                (*stream, head.seq, if lost { Verdict::Ahead } else { verdict })
             }
             Sighting::Slip { seq, check } => {
                 let stream = self.newest_stream();
@@ -435,9 +410,10 @@ impl Engine {
         self.outputs.pop_front()
     }
 
-    /// When which device wants a `DeviceInput::Tick`, if nothing else comes.
+    /// When which device wants a `DeviceInput::Tick`, if nothing else comes: later than it was told last.
     pub fn poll_timeout(&self) -> Option<(u64, OpId)> {
-        self.desks.iter().filter_map(|(device, desk)| Some((desk.poll_timeout()?, *device))).min()
+        let acts = self.is_durable();
+        self.desks.iter().filter_map(|(device, desk)| Some((desk.poll_timeout(acts)?, *device))).min()
     }
 
     /// Says how late it is, on the clock of `Input::Device`. To be said before every other input while terminals are
@@ -474,9 +450,8 @@ impl Engine {
 
     /// Lets desks do their next things. They act on what is durable, so not while a turn is open or on its way.
     fn work_desks(&mut self) {
-        let written = self.unsynced.is_empty() && self.turn.ops.is_empty() && self.replies.is_empty();
-        let durable = written && self.unwitnessed.is_empty();
-        if written {
+        let durable = self.is_durable();
+        if self.is_written() {
             self.work_watch();
         }
         if durable {
@@ -501,6 +476,16 @@ impl Engine {
                 self.outputs.push_back(output);
             }
         }
+    }
+
+    /// Whether no turn is open or on its way.
+    fn is_durable(&self) -> bool {
+        self.is_written() && self.unwitnessed.is_empty()
+    }
+
+    /// Whether all that was decided is on the disk.
+    fn is_written(&self) -> bool {
+        self.unsynced.is_empty() && self.turn.ops.is_empty() && self.replies.is_empty()
     }
 
     fn admit(&mut self, ticket: Ticket, asked: Box<Asked>) {

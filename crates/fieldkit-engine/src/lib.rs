@@ -11,7 +11,9 @@ mod stock_desk;
 mod turn;
 mod watch_desk;
 
-pub use engine::{Asked, DeviceInput, DeviceOutput, Engine, Foreign, Input, Load, Output, SIGN_TURNS, Ticket};
+pub use engine::{
+    Asked, DeviceInput, DeviceOutput, Engine, Foreign, Input, Load, Output, SIGN_TURNS, Succession, Ticket,
+};
 pub use payment_desk::{Link, Shown};
 #[cfg(feature = "planted")]
 pub use planted::Mistake;

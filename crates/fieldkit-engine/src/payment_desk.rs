@@ -142,9 +142,12 @@ impl PaymentDesk {
         self.wishes.pop_front()
     }
 
-    pub fn poll_timeout(&self) -> Option<u64> {
-        let times = [self.driver.poll_timeout(), self.rest_until_ms, self.waits.map(|(_, until_ms)| until_ms)];
-        times.into_iter().flatten().min()
+    /// When time must be told; `acts` says whether the desk may act now. Where it may not, it goes on by itself once it may,
+    /// and only the driver waits for the time.
+    pub fn poll_timeout(&self, acts: bool) -> Option<u64> {
+        let own = [self.rest_until_ms, self.waits.map(|(_, until_ms)| until_ms)];
+        let own = own.into_iter().flatten().filter(|_| acts && self.given.is_none());
+        own.chain(self.driver.poll_timeout()).min()
     }
 
     /// Something came from the port, or time has passed. `ledger` holds what is decided, durable or not.
@@ -217,6 +220,8 @@ impl PaymentDesk {
             return;
         }
         let held = ledger.holds_terminal(self.device);
+        // Who no longer waits needs no deadline.
+        self.waits = self.waits.filter(|(waiting, _)| held.is_some_and(|payment| payment.payment_id == *waiting));
         // What somebody charged by hand meanwhile must not be taken for what is asked next.
         let fresh = held.is_none() || self.now_ms <= self.baseline_ms.saturating_add(BASELINE_MS);
         match (self.link, self.baseline.as_ref().filter(|_| fresh), held) {

@@ -12,8 +12,9 @@ use fieldkit_drivers::terminal_peer::{Fault as PeerFault, PeerInput};
 
 /// How far a clock may jump.
 const JUMPS_MS: [i64; 6] = [90_000, 600_000, 3_600_000, 259_200_000, 34_560_000_000, 315_360_000_000];
-/// Keys that a seed may use up: each roll-back that is noticed takes one.
-const KEYS_MAX: u8 = 250;
+/// Keys that a seed may use up before nothing is put back any more: each roll-back that is noticed takes one, at each kit
+/// by its journal and by a page.
+const KEYS_MAX: u8 = 240;
 
 impl World {
     /// Something goes wrong, and the next thing is due.
@@ -41,20 +42,11 @@ impl World {
         }
         let runs = self.kits[kit].engine.is_some();
         match fault {
-            Fault::Kill | Fault::StateLost if runs => {
+            Fault::Kill if runs => self.kill(kit),
+            Fault::StateLost if runs => {
                 self.log.fault(fault);
-                let (journal, black_box) = (&mut self.kits[kit].journal, self.mishap.chance(500));
-                let mut lost = journal.tear(&mut self.mishap);
-                if black_box {
-                    lost += self.kits[kit].black_box.tear(&mut self.mishap);
-                }
-                self.lost(lost);
-                self.note_gate(kit);
-                if fault == Fault::StateLost {
-                    self.kits[kit].state = crate::disk::State::default();
-                }
-                let down_ms = self.mishap.below(2_000);
-                self.end_process(kit, down_ms);
+                self.kits[kit].state = crate::disk::State::default();
+                self.tear(kit);
             }
             Fault::PowerCut => {
                 self.log.fault(fault);
@@ -96,14 +88,30 @@ impl World {
                 let minor = i64::try_from(self.mishap.within(1, 60)).unwrap_or(1) * 50;
                 self.tell_terminal(kit, PeerInput::Fault(PeerFault::Foreign(minor)));
             }
-            Fault::CutLink
-            | Fault::BadFrame
-            | Fault::RestoreHub
-            | Fault::Clone
-            | Fault::LoseKit
-            | Fault::LosePage => self.inject_between(kit, fault),
+            Fault::CutLink | Fault::BadFrame | Fault::RestoreHub | Fault::Clone | Fault::LoseKit | Fault::LosePage => {
+                self.inject_between(kit, fault)
+            }
             _ => {}
         }
+    }
+
+    /// The process ends at once.
+    pub(crate) fn kill(&mut self, kit: usize) {
+        self.log.fault(Fault::Kill);
+        self.tear(kit);
+    }
+
+    /// The process ends while it writes: the last turn may be torn on either device.
+    fn tear(&mut self, kit: usize) {
+        let (journal, black_box) = (&mut self.kits[kit].journal, self.mishap.chance(500));
+        let mut lost = journal.tear(&mut self.mishap);
+        if black_box {
+            lost += self.kits[kit].black_box.tear(&mut self.mishap);
+        }
+        self.lost(lost);
+        self.note_gate(kit);
+        let down_ms = self.mishap.below(2_000);
+        self.end_process(kit, down_ms);
     }
 
     fn lost(&mut self, lost: usize) {
@@ -165,6 +173,7 @@ impl World {
         };
         let from = image.entries;
         self.kits[kit].lose_power(&mut self.mishap);
+        let noticed = self.kits[kit].succession.as_ref().map(|succession| succession.noticed.clone());
         let destroyed = self.kits[kit].put_back(image, both);
         let destroyed = self.without_copies(kit, destroyed);
         (self.kits[kit].was_open, self.kits[kit].restored) = (false, fault == Fault::RestoreHub);
@@ -173,7 +182,8 @@ impl World {
         }
         let now_ms = self.now_ms;
         self.log.line(now_ms, || format!("kit {kit} is put back; {} ops have no copy left", destroyed.len()));
-        self.log.put_back.push(PutBack { kit, destroyed, entries: from, at_s: (NOON_MS + now_ms) / 1_000, both });
+        let at_s = (NOON_MS + now_ms) / 1_000;
+        self.log.put_back.push(PutBack { kit, destroyed, noticed, entries: from, at_s, both });
         let down_ms = self.mishap.below(20_000);
         self.end_process(kit, down_ms);
     }

@@ -9,12 +9,14 @@ use crate::genesis::{self, Genesis};
 use crate::planted::Planted;
 use crate::random::Random;
 use ed25519_dalek::SigningKey;
-use fieldkit_core::id::{Hash, OpId, ReplicaKey};
+use fieldkit_core::body::RollbackNoticed;
+use fieldkit_core::id::{Hash, OpId};
 use fieldkit_core::ledger::Ledger;
 use fieldkit_core::op::{Key, SealedOp};
 use fieldkit_core::order::Order;
 use fieldkit_core::snapshot;
-use fieldkit_engine::{Engine, Input, Link, Load, Policy, Projection, Ticket, Turn};
+use fieldkit_core::stamp::ClockQuality;
+use fieldkit_engine::{Engine, Input, Link, Load, Policy, Projection, Succession, Ticket, Turn};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
@@ -28,7 +30,7 @@ pub struct Image {
     black_box: Device,
     state: State,
     nth: u8,
-    follows: Option<ReplicaKey>,
+    succession: Option<Succession>,
     /// Entries of the terminal's journal then.
     pub entries: usize,
 }
@@ -74,7 +76,8 @@ pub struct Kit {
     pub copy: u64,
     /// Which of its keys it has.
     pub nth: u8,
-    follows: Option<ReplicaKey>,
+    /// What that key goes on with, as its file has it.
+    pub succession: Option<Succession>,
     /// The brain; none while the process is down.
     pub engine: Option<Engine>,
     /// Processes so far: what was meant for one that died reaches no other.
@@ -152,7 +155,7 @@ impl Kit {
             number,
             copy: 0,
             nth: 0,
-            follows: None,
+            succession: None,
             engine: None,
             life: 0,
             black_box: journal.clone(),
@@ -284,8 +287,8 @@ impl Kit {
         // What was on its way is not on the copy: were it there and lost elsewhere, two histories would be sound.
         journal.lose_all();
         black_box.lose_all();
-        let (state, nth, follows) = (self.state.clone(), self.nth, self.follows);
-        self.image = Some(Image { journal, black_box, state, nth, follows, entries });
+        let (state, nth, succession) = (self.state.clone(), self.nth, self.succession.clone());
+        self.image = Some(Image { journal, black_box, state, nth, succession, entries });
     }
 
     /// The disk is as it was when the copy was made; the box as well, where it lies on it. What no copy is left of comes
@@ -295,7 +298,7 @@ impl Kit {
         let mut before: BTreeMap<OpId, Arc<SealedOp>> = self.journal.ops.iter().map(name).collect();
         before.extend(self.black_box.ops.iter().map(name));
         (self.journal, self.state, self.older) = (image.journal, image.state.clone(), image.state);
-        (self.nth, self.follows) = (image.nth, image.follows);
+        (self.nth, self.succession) = (image.nth, image.succession);
         if both {
             self.black_box = image.black_box;
         }
@@ -305,11 +308,14 @@ impl Kit {
         before.into_values().collect()
     }
 
-    /// Goes on with a key of its own from now on.
-    pub fn new_key(&mut self, highest: u8) -> SigningKey {
-        self.follows = Some(ReplicaKey(self.key().verifying_key().to_bytes()));
-        self.nth = highest;
-        self.key()
+    /// Goes on with a key that nobody had: its file is written first, with all that admits it.
+    pub fn follow(&mut self, nth: u8, noticed: RollbackNoticed, wall_ms: u64, quality: ClockQuality) {
+        let key = genesis::key(self.number, nth);
+        let Some(engine) = &mut self.engine else { return };
+        let succession = engine.succession(&key, &genesis::label(self.number), noticed);
+        (self.nth, self.succession) = (nth, Some(succession.clone()));
+        engine.follow(key, &succession, wall_ms, quality);
+        self.open = true;
     }
 
     /// Starts: brings journal and box together, and folds.
@@ -335,7 +341,8 @@ impl Kit {
         }
         self.older = self.state.clone();
         let row = self.state.row;
-        let mut engine = Engine::new(found.unwrap_or_default(), self.key(), self.follows);
+        let follows = self.succession.as_ref().map(|succession| succession.follows);
+        let mut engine = Engine::new(found.unwrap_or_default(), self.key(), follows);
         if let Some(planted) = planted {
             planted.plant(&mut engine);
         }

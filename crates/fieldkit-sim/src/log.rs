@@ -5,8 +5,9 @@
 
 use crate::random::mix;
 use crate::swarm::Fault;
-use fieldkit_core::id::{OpId, StreamId};
-use fieldkit_core::op::{CommandKey, Head, Key, SealedOp};
+use fieldkit_core::body::RollbackNoticed;
+use fieldkit_core::id::OpId;
+use fieldkit_core::op::{CommandKey, Key, SealedOp};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -39,6 +40,8 @@ pub struct PutBack {
     pub kit: usize,
     /// Ops of which no copy was left.
     pub destroyed: Vec<Arc<SealedOp>>,
+    /// What the key file that was there had to say.
+    pub noticed: Option<RollbackNoticed>,
     /// Entries of the terminal's journal when the image was taken.
     pub entries: usize,
     /// When it was put back, in seconds since 1970.
@@ -47,15 +50,13 @@ pub struct PutBack {
     pub both: bool,
 }
 
-/// What a page told a kit that it had seen.
+/// What told a kit that it went back.
 #[derive(Clone, Debug)]
 pub struct Told {
     /// The kit.
     pub kit: usize,
-    /// The stream.
-    pub stream: StreamId,
-    /// Its head, as the page had seen it.
-    pub head: Head,
+    /// What was seen, and by whom.
+    pub noticed: RollbackNoticed,
 }
 
 /// The log.
@@ -65,7 +66,7 @@ pub struct Log {
     pub given: BTreeMap<Key, Given>,
     /// Disks put back.
     pub put_back: Vec<PutBack>,
-    /// What pages told.
+    /// What pages and journals told.
     pub told: Vec<Told>,
     /// Faults that were injected, by kind.
     pub faults: BTreeMap<&'static str, u64>,
@@ -158,6 +159,7 @@ pub const RARE: &[&str] = &[
     "foreign_settled",
     "journal_lost_tail",
     "key_reused_refused",
+    "key_went_back",
     "kits_merged",
     "lost_turn_was_repeated",
     "mismatched",
@@ -171,6 +173,7 @@ pub const RARE: &[&str] = &[
     "sold_out",
     "state_from_snapshot",
     "state_folded_anew",
+    "succession_completed",
     "terminal_restarted_open",
     "two_turns_on_their_way",
     "undone_refund",

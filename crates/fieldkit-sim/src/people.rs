@@ -6,7 +6,6 @@
 
 use crate::genesis;
 use crate::log::Said;
-use crate::planted::Planted;
 use crate::swarm::Fault;
 use crate::world::{Again, Event, World, name};
 use fieldkit_core::body::{
@@ -600,7 +599,7 @@ impl World {
         let journal = &self.kits[kit].journal;
         let hash_at = |id: OpId| journal.find(&id).map(|(_, op)| op.hash);
         let (stream, seen, verdict) = engine.judge(&Sighting::Head { stream, head }, hash_at);
-        let own = engine.ledger().streams.get(&stream).is_some_and(|known| known.replica == Some(engine.replica()));
+        let own = engine.writes(&stream);
         let found = engine.ledger().head(&stream).seq;
         let now_ms = self.now_ms;
         self.log.line(now_ms, || format!("the page of till {till} saw entry {seen}: {verdict:?}"));
@@ -615,28 +614,7 @@ impl World {
             let what = format!("kit {kit} believes that it went back: entry {seen} of {stream:?} is not there");
             self.log.wrong("INV-27", what);
         }
-        self.follow(kit, "page", stream, head, found);
-    }
-
-    /// A kit that is told that it went back goes on as a new replica.
-    pub(crate) fn follow(&mut self, kit: usize, witness: &str, stream: StreamId, head: Head, found: u64) {
-        if matches!(self.planted, Some(Planted::SameReplica | Planted::PlainEscrow)) {
-            return;
-        }
-        self.log.reached("roll_back_noticed");
-        self.log.told.push(crate::log::Told { kit, stream, head });
-        self.keys_made += 1;
-        let key = self.kits[kit].new_key(self.keys_made);
-        let (wall_ms, quality) = self.wall(kit);
-        let sighting = RollbackNoticed { witness: witness.to_owned(), stream, seen: head.seq, found };
-        self.kits[kit].open = true;
-        if let Some(engine) = &mut self.kits[kit].engine {
-            engine.follow(key, sighting, &genesis::label(kit), wall_ms, quality);
-        }
-        let life = self.kits[kit].life;
-        self.after(1, Event::Close { kit, life });
-        self.kits[kit].followed_ms = Some(self.now_ms);
-        self.followed(kit);
+        self.follow(kit, RollbackNoticed { witness: "page".to_owned(), stream, seen, found });
     }
 
     /// Whether everybody rests.

@@ -13,7 +13,7 @@ use crate::planted::Planted;
 use crate::swarm::Fault;
 use crate::terminal::Terminal;
 use crate::world::{Event, World};
-use fieldkit_core::body::{Admission, Edit, Limit, Source, StockReason};
+use fieldkit_core::body::{Admission, Edit, Limit, RollbackNoticed, Source, StockReason};
 use fieldkit_core::decide::{self, Command, LineRequest, NewItem, OrderRequest, Place, StockChange, TenderRequest};
 use fieldkit_core::id::{Hash, OpId, PoolId, ReplicaKey, Space, StreamId};
 use fieldkit_core::ledger::Ledger;
@@ -175,7 +175,8 @@ impl Shelf for Books<'_> {
 
     fn hashes(&self, op: OpId) -> Vec<Hash> {
         let main = self.device.find(&op).filter(|(row, _)| *row < self.device.synced).map(|(_, op)| op.hash);
-        let branches = self.device.branches.iter().filter(|(end, known)| *end <= self.device.synced && known.id() == op);
+        let branches =
+            self.device.branches.iter().filter(|(end, known)| *end <= self.device.synced && known.id() == op);
         main.into_iter().chain(branches.map(|(_, op)| op.hash)).collect()
     }
 
@@ -340,7 +341,8 @@ impl World {
         {
             let head = self.kits[kit].engine.as_ref().map(|engine| engine.ledger().head(&stream)).unwrap_or_default();
             self.log.reached("hub_restored");
-            self.follow(kit, "owner", stream, head, head.seq);
+            let (seen, found) = (head.seq, head.seq);
+            self.follow(kit, RollbackNoticed { witness: "owner".to_owned(), stream, seen, found });
         }
         for till in self.tills.iter_mut().filter(|till| till.kit == kit) {
             till.old_slip = till.head;
@@ -395,7 +397,8 @@ impl World {
             if verdict != Verdict::Agrees {
                 self.log.reached("witness_disagreed");
                 let found = engine.ledger().head(&stream).seq;
-                return self.follow(kit, "page", stream, head, found);
+                let (witness, seen) = ("page".to_owned(), head.seq);
+                return self.follow(kit, RollbackNoticed { witness, stream, seen, found });
             }
         }
         self.tills[till].present = true;
@@ -550,7 +553,8 @@ impl World {
                     if own {
                         self.log.reached("told_by_a_peer");
                         let found = engine.map_or(0, |engine| engine.ledger().head(&stream).seq);
-                        return self.follow(kit, "peer", stream, head, found);
+                        let (witness, seen) = ("peer".to_owned(), head.seq);
+                        return self.follow(kit, RollbackNoticed { witness, stream, seen, found });
                     }
                 }
                 Output::PeerHolds { stream, head } => {
@@ -755,7 +759,7 @@ impl World {
             Verdict::Ahead | Verdict::Contradicts => {
                 let found = engine.ledger().head(&stream).seq;
                 self.log.reached("slip_disagreed");
-                self.follow(kit, "slip", stream, head, found);
+                self.follow(kit, RollbackNoticed { witness: "slip".to_owned(), stream, seen, found });
                 None
             }
             Verdict::UnknownStream => None,
@@ -790,10 +794,14 @@ impl World {
             }
         }
         let pool = PoolId::of(&self.genesis.event, DROP);
-        let gone: Vec<ReplicaKey> = self.kits.iter().filter(|kit| kit.gone).map(|kit| {
-            ReplicaKey(kit.key().verifying_key().to_bytes())
-        }).collect();
-        let held = |replica: &&ReplicaKey| event.pools.get(&pool).is_some_and(|known| known.usable(pool, replica).count() > 0);
+        let gone: Vec<ReplicaKey> = self
+            .kits
+            .iter()
+            .filter(|kit| kit.gone)
+            .map(|kit| ReplicaKey(kit.key().verifying_key().to_bytes()))
+            .collect();
+        let held =
+            |replica: &&ReplicaKey| event.pools.get(&pool).is_some_and(|known| known.usable(pool, replica).count() > 0);
         if let Some(holder) = gone.iter().find(held).filter(|_| command.is_none()) {
             self.log.reached("absent_holder_declared");
             command = Some(Command::DeclareLost { sku: DROP.to_owned(), holder: *holder });
@@ -834,7 +842,13 @@ impl World {
             let unsold: i64 = others.map(|other| self.sellable(other)).sum();
             self.stall.refused_unsold += u64::from(unsold > 0);
             let at_hub = self.sellable(hub);
-            self.log.did(if unsold == 0 { "refused_rightly" } else if at_hub > 0 { "refused_hub_has" } else { "refused_kits_have" });
+            self.log.did(if unsold == 0 {
+                "refused_rightly"
+            } else if at_hub > 0 {
+                "refused_hub_has"
+            } else {
+                "refused_kits_have"
+            });
             let now_ms = self.now_ms;
             let all: Vec<i64> = (0..self.kits.len()).map(|kit| self.sellable(kit)).collect();
             self.log.line(now_ms, || format!("REFUSED at kit {kit}: {unsold} unsold elsewhere, {all:?}"));
@@ -897,7 +911,14 @@ impl World {
         let ops: Vec<Arc<SealedOp>> =
             self.kits[kit].journal.ops.iter().chain(&self.kits[kit].black_box.ops).cloned().collect();
         let destroyed = self.without_copies(kit, ops);
-        self.log.put_back.push(PutBack { kit, destroyed, entries: 0, at_s: (NOON_MS + self.now_ms) / 1_000, both: true });
+        self.log.put_back.push(PutBack {
+            kit,
+            destroyed,
+            entries: 0,
+            at_s: (NOON_MS + self.now_ms) / 1_000,
+            noticed: None,
+            both: true,
+        });
         self.kits[kit].stop();
         self.kits[kit].gone = true;
         self.close_links(kit);

@@ -6,14 +6,14 @@
 
 use crate::genesis::{Genesis, NOON_MS};
 use crate::kit::{Kit, Rows};
-use crate::log::{Given, Log, Said};
+use crate::log::{Given, Log, Said, Told};
 use crate::people::Till;
 use crate::planted::Planted;
 use crate::random::Random;
 use crate::several::{Between, Link, Stall};
 use crate::swarm::{Fault, Swarm};
 use crate::terminal::Terminal;
-use fieldkit_core::body::Body;
+use fieldkit_core::body::{Body, RollbackNoticed};
 use fieldkit_core::decide::Command;
 use fieldkit_core::id::{OpId, StreamId, Zero};
 use fieldkit_core::op::{Actor, CommandKey, Head, Key, SealedOp};
@@ -32,6 +32,8 @@ const BOX_WAIT_MS: u64 = 250;
 const SPINS_MAX: u32 = 8_000;
 /// In a thousand turns: those that sign the ends of streams without being due.
 const SIGN_PER_MILLE: u64 = 15;
+/// In a thousand new keys: those whose process dies at once, where processes die.
+const KILL_NEW_PER_MILLE: u64 = 150;
 /// `PaymentIntended`; a test holds it to `Body::KINDS`.
 const PAYMENT_INTENDED: u16 = 64;
 
@@ -265,6 +267,7 @@ impl World {
                     Some(device) => self.feed(kit, Input::Device(device, self.now_ms, DeviceInput::Tick)),
                     None => self.feed(kit, Input::Tick(self.now_ms)),
                 }
+                self.names_what_is_over(kit);
             }
             Event::TerminalTick { kit, .. } => {
                 self.terminals[kit].tick_ms = None;
@@ -302,6 +305,15 @@ impl World {
                 .wrong("INV-05", format!("kit {kit} asks for the same moment again and again: its loop never ends"));
         }
         spins >= SPINS_MAX
+    }
+
+    /// Whoever was told of the time must not wait for it any more: a shell would ask at once, for as long as it lasts.
+    fn names_what_is_over(&mut self, kit: usize) {
+        let named = self.kits[kit].engine.as_ref().and_then(fieldkit_engine::Engine::poll_timeout);
+        let now_ms = self.now_ms;
+        if let Some((at_ms, _)) = named.filter(|(at_ms, _)| *at_ms <= now_ms) {
+            self.log.wrong("INV-05", format!("kit {kit} was told that it is {now_ms} ms, and waits for {at_ms} ms"));
+        }
     }
 
     /// Whether a kit reports again and again without anything being written.
@@ -570,6 +582,10 @@ impl World {
         if let Some(op) = started.contradiction {
             self.log.wrong("INV-28", format!("journal and box of kit {kit} have op {op} differently"));
         }
+        self.go_on(kit);
+        if self.kits[kit].engine.is_none() {
+            return;
+        }
         self.begin_watch(kit);
         self.attach(kit);
         let at_kit = |till: &usize| self.swarm.pages && self.tills[*till].kit == kit;
@@ -578,6 +594,47 @@ impl World {
             let wait_ms = self.people.within(1, 4_000);
             let life = self.kits[kit].life;
             self.after(wait_ms, Event::Page { till, life });
+        }
+    }
+
+    /// What a start does before anything else: a key that is older than the journal is given up, and what a new key is
+    /// owed is written.
+    fn go_on(&mut self, kit: usize) {
+        if let Some(noticed) = self.kits[kit].engine.as_ref().and_then(fieldkit_engine::Engine::key_went_back) {
+            // Of two copies of one kit, the one goes on under a new key, and the other hears of it.
+            let alone = self.swarm.several.is_none();
+            if alone && !self.log.put_back.iter().any(|put_back| put_back.kit == kit) {
+                self.log
+                    .wrong("INV-27", format!("kit {kit} believes that its key went back, and nothing was put back"));
+            }
+            self.log.reached("key_went_back");
+            return self.follow(kit, noticed);
+        }
+        let (wall_ms, quality) = self.wall(kit);
+        let this = &mut self.kits[kit];
+        let (Some(engine), Some(succession)) = (&mut this.engine, &this.succession) else { return };
+        if engine.complete(succession, wall_ms, quality) {
+            self.log.reached("succession_completed");
+            self.close(kit);
+        }
+    }
+
+    /// Goes on as a new replica.
+    pub(crate) fn follow(&mut self, kit: usize, noticed: RollbackNoticed) {
+        if matches!(self.planted, Some(Planted::SameReplica | Planted::PlainEscrow)) {
+            return;
+        }
+        self.log.reached("roll_back_noticed");
+        self.log.told.push(Told { kit, noticed: noticed.clone() });
+        self.keys_made += 1;
+        let (wall_ms, quality) = self.wall(kit);
+        self.kits[kit].follow(self.keys_made, noticed, wall_ms, quality);
+        self.kits[kit].followed_ms = Some(self.now_ms);
+        self.close(kit);
+        self.followed(kit);
+        // The moment is short, and chance alone would seldom hit it.
+        if self.swarm.faults.iter().any(|(fault, _)| *fault == Fault::Kill) && self.mishap.chance(KILL_NEW_PER_MILLE) {
+            self.kill(kit);
         }
     }
 

@@ -7,7 +7,9 @@
 use anyhow::{Context, Result, bail};
 use ed25519_dalek::{Signer, SigningKey};
 use fieldkit_core::body::ReplicaAdmitted;
+use fieldkit_core::codec::Canonical;
 use fieldkit_core::id::ReplicaKey;
+use fieldkit_engine::Succession;
 use std::fs;
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
@@ -21,6 +23,8 @@ pub struct Identity {
     pub follows: Option<ReplicaKey>,
     /// What people call the kit.
     pub label: String,
+    /// What the key goes on with after a roll-back, until the journal says it.
+    pub succession: Option<Succession>,
 }
 
 /// Random bytes from the operating system.
@@ -32,8 +36,14 @@ pub fn random<const N: usize>() -> Result<[u8; N]> {
 
 impl Identity {
     /// A fresh key.
-    pub fn generate(label: &str, follows: Option<ReplicaKey>) -> Result<Self> {
-        Ok(Identity { key: SigningKey::from_bytes(&random()?), follows, label: label.to_owned() })
+    pub fn generate(label: &str) -> Result<Self> {
+        let key = SigningKey::from_bytes(&random()?);
+        Ok(Identity { key, follows: None, label: label.to_owned(), succession: None })
+    }
+
+    /// The same key, with what it goes on with.
+    pub fn going_on(self, succession: Succession) -> Self {
+        Identity { follows: Some(succession.follows), succession: Some(succession), ..self }
     }
 
     /// The public half.
@@ -50,9 +60,19 @@ impl Identity {
         let (Some(secret), Some(label)) = (lines.next(), lines.next()) else {
             bail!("the key file {} is cut short; put its copy back", path.display());
         };
-        let key = read_key(secret).with_context(|| format!("the key file {} is damaged", path.display()))?;
-        let follows = lines.next().map(read_key).transpose()?.map(ReplicaKey);
-        Ok(Identity { key: SigningKey::from_bytes(&key), follows, label: label.to_owned() })
+        let damaged = || format!("the key file {} is damaged", path.display());
+        let key = SigningKey::from_bytes(&read_key(secret).with_context(damaged)?);
+        let follows = lines.next().map(read_key).transpose().with_context(damaged)?.map(ReplicaKey);
+        let succession = match (follows, lines.next(), lines.next()) {
+            (Some(follows), Some(admitted), Some(noticed)) => Some(Succession {
+                follows,
+                admitted: read_record(admitted).with_context(damaged)?,
+                noticed: read_record(noticed).with_context(damaged)?,
+            }),
+            (_, Some(_), None) => bail!("the key file {} is cut short; put its copy back", path.display()),
+            _ => None,
+        };
+        Ok(Identity { key, follows, label: label.to_owned(), succession })
     }
 
     /// Whether `data` holds a kit; a key file that cannot be looked at is one all the same.
@@ -73,6 +93,9 @@ impl Identity {
         let mut text = format!("{}\n{}\n", hex(&self.key.to_bytes()), self.label);
         if let Some(follows) = &self.follows {
             text.push_str(&format!("{}\n", hex(&follows.0)));
+        }
+        if let Some(Succession { admitted, noticed, .. }) = &self.succession {
+            text.push_str(&format!("{}\n{}\n", hex(&admitted.to_bytes()), hex(&noticed.to_bytes())));
         }
         let fresh = path.with_extension("new");
         let mut out = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&fresh)?;
@@ -97,6 +120,11 @@ fn file(data: &Path) -> PathBuf {
 fn read_key(hex: &str) -> Result<[u8; 32]> {
     let bytes = data_encoding::HEXLOWER_PERMISSIVE.decode(hex.trim().as_bytes())?;
     bytes.try_into().map_err(|_| anyhow::anyhow!("a key has 32 bytes"))
+}
+
+/// Reads a record from its canonical bytes.
+fn read_record<T: Canonical>(hex: &str) -> Result<T> {
+    Ok(T::from_bytes(&data_encoding::HEXLOWER_PERMISSIVE.decode(hex.trim().as_bytes())?)?)
 }
 
 /// The organisation's key, as it exists during `init` only.
@@ -136,6 +164,34 @@ impl Organisation {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use fieldkit_core::body::RollbackNoticed;
+    use fieldkit_core::id::StreamId;
+
+    #[test]
+    fn a_key_file_keeps_what_the_key_goes_on_with() {
+        let home = tempfile::tempdir().expect("a directory");
+        let read = || Identity::load(home.path()).expect("it is read");
+        let old = Identity::generate("stall").expect("random bytes");
+        old.save(home.path()).expect("it is written");
+        assert_eq!((read().follows, read().succession), (None, None));
+        let new = Identity::generate("stall").expect("random bytes");
+        let (replica, label) = (new.replica(), "stall".to_owned());
+        let admitted = ReplicaAdmitted { replica, label, admitted_by: old.replica().0, proof: [7; 64] };
+        let noticed = RollbackNoticed { witness: "page".to_owned(), stream: StreamId([3; 16]), seen: 9, found: 7 };
+        let succession = Succession { follows: old.replica(), admitted, noticed };
+        new.going_on(succession.clone()).save(home.path()).expect("it is written");
+        let found = read();
+        assert_eq!((found.replica(), found.label.as_str()), (replica, "stall"));
+        assert_eq!((found.follows, found.succession), (Some(old.replica()), Some(succession)));
+        let whole = fs::read_to_string(file(home.path())).expect("it is there");
+        let lines: Vec<&str> = whole.lines().collect();
+        let check_cut = |text: &str| {
+            fs::write(file(home.path()), text).expect("it is written");
+            assert!(Identity::load(home.path()).is_err(), "what is cut short is not taken for whole: {text}");
+        };
+        check_cut(&lines[..4].join("\n"));
+        check_cut(&whole[..whole.len() - 3]);
+    }
 
     #[test]
     fn recovery_words_are_read_as_people_write_them() {

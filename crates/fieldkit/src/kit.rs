@@ -22,7 +22,7 @@ use fieldkit_core::id::{Hash, OpId, ReplicaKey, Zero};
 use fieldkit_core::ledger::Ledger;
 use fieldkit_core::op::{Actor, SealedOp};
 use fieldkit_core::snapshot;
-use fieldkit_engine::{Engine, Input, Output};
+use fieldkit_engine::{Engine, Input, Output, Succession};
 use fieldkit_http::Policy;
 use fieldkit_http::desk::{Ask, DESK_QUEUE_MAX, Desk};
 use fieldkit_sqlite::state::{StateReader, StateWriter};
@@ -155,6 +155,7 @@ impl Running {
             standing,
             data: settings.data.clone(),
             label: folded.label,
+            succession: folded.succession,
             actor,
             terminals: Terminals::none(),
             attach,
@@ -245,6 +246,7 @@ struct Folded {
     state: StateReader,
     past: Past,
     label: String,
+    succession: Option<Succession>,
     newest: (u64, Hash),
 }
 
@@ -273,7 +275,7 @@ fn fold(store: &mut Store, identity: Identity, settings: &Settings, safe_mode: b
     if row == 0 && views.row() > 0 {
         views = ViewsWriter::begin_anew(dir).map_err(with_hint)?;
     }
-    let label = identity.label.clone();
+    let (label, succession) = (identity.label, identity.succession);
     let mut engine = Engine::new(ledger, identity.key, identity.follows);
     let mut folder =
         Folder { state: &mut state, views: &mut views, reader: &reader, rows: BTreeMap::new(), pending: 0 };
@@ -297,7 +299,16 @@ fn fold(store: &mut Store, identity: Identity, settings: &Settings, safe_mode: b
     engine.signed(&signed.into_iter().map(|signed| (signed.stream, signed.head)).collect());
     let past = Past { state: reader, views: ViewsReader::open(dir).map_err(with_hint)? };
     let state_reader = StateReader::open(dir).map_err(with_hint)?;
-    Ok(Folded { engine, state_writer: state, views_writer: views, state: state_reader, past, label, newest })
+    Ok(Folded {
+        engine,
+        state_writer: state,
+        views_writer: views,
+        state: state_reader,
+        past,
+        label,
+        succession,
+        newest,
+    })
 }
 
 /// Folds ops and writes the state now and then, so that memory stays bounded.

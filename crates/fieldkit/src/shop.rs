@@ -5,14 +5,13 @@
 //! disk. A group waits for tills that were just answered, but never longer than half a sync and 1 ms.
 //! Absent on purpose: rules (`fieldkit-core`), the order of a turn (`fieldkit-engine`).
 
+mod succession;
 mod terminals;
 
 pub use terminals::{Attach, Terminals};
 
-use crate::identity::Identity;
 use crate::projector::{Job, Past, Projector, Waiting};
 use crate::standing::Standing;
-use fieldkit_core::body::RollbackNoticed;
 use fieldkit_core::chain::ChainCheck;
 use fieldkit_core::decide::Command;
 use fieldkit_core::id::{Hash, OpId, StreamId, Zero};
@@ -20,8 +19,7 @@ use fieldkit_core::ledger;
 use fieldkit_core::op::{Actor, CommandKey, SealedOp};
 use fieldkit_core::order::Order;
 use fieldkit_core::receipt;
-use fieldkit_core::witness::{Sighting, Verdict};
-use fieldkit_engine::{Asked, Engine, Input, Known, Load, Outcome, Output, Projection, Ticket, Turn};
+use fieldkit_engine::{Asked, Engine, Input, Known, Load, Outcome, Output, Projection, Succession, Ticket, Turn};
 use fieldkit_http::desk::{Ask, Durability, Failure, Gain, Given, OrderSelector, Shelf, Update, Verified};
 use fieldkit_sqlite::state::StateReader;
 use fieldkit_sqlite::{Batch, Copies, SignedHead, Store, StoreError};
@@ -66,6 +64,8 @@ pub struct Shop {
     pub data: PathBuf,
     /// What people call the kit.
     pub label: String,
+    /// What the kit's key goes on with.
+    pub succession: Option<Succession>,
     /// Who acts where nobody signed in.
     pub actor: Actor,
     /// Terminals that it drives.
@@ -159,6 +159,7 @@ impl From<StoreError> for Walk {
 impl Shop {
     /// Serves asks until the desk is gone, then puts everything away.
     pub fn run(mut self) {
+        self.go_on();
         if let Some(attach) = self.attach.take() {
             self.attach(attach);
         }
@@ -557,43 +558,6 @@ impl Shop {
                 Err(error) => tracing::error!("the order cannot be read: {error}"),
             }
         });
-    }
-
-    /// Judges a sighting; a roll-back makes this kit a new replica at once.
-    fn witness(&mut self, sighting: Sighting) -> Verdict {
-        let mut found = BTreeMap::new();
-        let (candidate, who) = match &sighting {
-            Sighting::Head { stream, head } => (OpId { stream: *stream, seq: head.seq }, "page"),
-            Sighting::Slip { seq, .. } => (OpId { stream: self.engine.newest_stream(), seq: *seq }, "slip"),
-        };
-        match self.store.op(candidate) {
-            Ok(op) => drop(op.map(|op| found.insert(candidate, op.hash))),
-            Err(error) => fatal("the journal cannot be read", &error),
-        }
-        let (stream, position, verdict) = self.engine.judge(&sighting, |id| found.get(&id).copied());
-        let own =
-            self.engine.ledger().streams.get(&stream).is_some_and(|known| known.replica == Some(self.engine.replica()));
-        // A page knows what it saw; a person may have mistyped a slip, and is only told.
-        if own && who == "page" && matches!(verdict, Verdict::Ahead | Verdict::Contradicts) {
-            let found = self.engine.ledger().head(&stream).seq;
-            self.follow(RollbackNoticed { witness: who.to_owned(), stream, seen: position, found });
-        }
-        verdict
-    }
-
-    /// Goes on as a new replica: the old series ends here, a new one begins.
-    fn follow(&mut self, noticed: RollbackNoticed) {
-        let identity = Identity::generate(&self.label, Some(self.engine.replica()));
-        let saved = identity.and_then(|identity| identity.save(&self.data).map(|()| identity));
-        let identity = match saved {
-            Ok(identity) => identity,
-            Err(error) => fatal_text(&format!("this kit went back in time and no new key could be made: {error:#}")),
-        };
-        let (wall_ms, quality) = self.standing.time(self.engine.ledger().floor_ms);
-        self.standing.rolled_back(&noticed);
-        self.engine.follow(identity.key, noticed, &self.label, wall_ms, quality);
-        self.turn();
-        self.publish(Update::Status);
     }
 
     fn tell(&mut self, gain: &Gain, repeated: bool) {

@@ -179,10 +179,15 @@ impl Standing {
     /// Notes a roll-back.
     pub fn rolled_back(&mut self, noticed: &RollbackNoticed) {
         let RollbackNoticed { witness, seen, found, .. } = noticed;
-        let text = format!(
-            "This kit went back in time: a {witness} had seen entry {seen}, this kit holds {found}. \
-             It goes on as a new replica with a new receipt series."
-        );
+        let text = match witness.as_str() {
+            "journal" => "This kit's key is older than its journal, as after an old image was put back. \
+                          It goes on as a new replica with a new receipt series."
+                .to_owned(),
+            _ => format!(
+                "This kit went back in time: a {witness} had seen entry {seen}, this kit holds {found}. \
+                 It goes on as a new replica with a new receipt series."
+            ),
+        };
         let next_step = "Sales that are missing here may be on the black box or on slips; keep them.".to_owned();
         self.sticky.push(Notice { level: "error", code: "rolled_back", text, next_step });
         self.refresh();

@@ -108,7 +108,6 @@ proptest! {
         let place = Place::at(kit.author.replica, Some(world.event));
         let context = Context { actor, wall_ms: kit.wall_ms, quality: ClockQuality::System, key: None };
         let mut author: Author = kit.author.clone();
-        author.last_stamp.physical_ms = ledger.floor_ms;
         if let Ok(drafts) = decide::decide(&ledger, &command, &place, &context) {
             let lamport = ledger.lamport;
             for op in author.write(&mut ledger, drafts, &context) {
@@ -146,8 +145,6 @@ fn a_stranger_cannot_stop_the_clock_or_the_depth() {
     (op.stream, op.kind, op.body) = (StreamId::of(&replica, &space), opening.kind(), opening.bytes());
     (op.lamport, op.stamp.physical_ms, op.stamp.counter) = (u64::MAX, u64::MAX, u32::MAX);
     assert!(kit.ledger.apply(&SealedOp::seal(op)));
-    kit.author.last_stamp.physical_ms = kit.ledger.floor_ms;
-    kit.author.last_stamp.counter = u32::MAX;
     let owner = world.owner;
     let before = world.kits[0].log.len();
     let sold =

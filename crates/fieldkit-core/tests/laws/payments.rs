@@ -912,6 +912,33 @@ fn a_terminal_that_took_a_charge_back_tells_of_a_sale_that_is_known() {
 }
 
 #[test]
+fn what_comes_after_another_transaction_is_not_the_payment_that_was_sent_before_it() {
+    let mut stall = Stall::new();
+    let device = stall.kit().ledger.devices.keys().next().copied().expect("a terminal is accepted");
+    let ids = stall.sell(1, vec![card()]);
+    stall.report(ids, PaymentStep::Sent(before(7)));
+    let told = |stall: &Stall, record| match stall.kit().ledger.recognise(device, &record) {
+        Recognised::Known => "known",
+        Recognised::Tells(payment, Match::Booked) if payment.payment_id == ids.1 => "booked",
+        Recognised::Tells(..) => "another",
+        Recognised::Foreign => "foreign",
+    };
+    assert_eq!(told(&stall, charge(8, MUG)), "booked", "numbers may be left out");
+    // Somebody charged another amount by hand meanwhile: the terminal was done with the payment then.
+    stall.must(&Command::RecordForeign { device, record: charge(8, 700) });
+    stall.report(ids, PaymentStep::Unknown("another transaction came after it".to_owned()));
+    assert_eq!(told(&stall, charge(8, 700)), "known");
+    assert_eq!(told(&stall, charge(9, MUG)), "foreign", "it only costs as much");
+    assert_eq!(told(&stall, charge(7, MUG)), "booked", "it came before");
+    let close = |charged| {
+        let evidence = "its journal".to_owned();
+        Command::ClosePayment { order: ids.0, payment: ids.1, charged, evidence }
+    };
+    stall.must(&close(Charged::No));
+    assert_eq!(told(&stall, charge(9, MUG)), "foreign", "nor does it speak against a person");
+}
+
+#[test]
 fn a_terminal_that_tells_otherwise_is_believed_over_a_person() {
     let close = |ids: (OpId, OpId), charged| Command::ClosePayment {
         order: ids.0,

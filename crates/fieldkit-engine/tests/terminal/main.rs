@@ -4,6 +4,7 @@
 mod world;
 
 use fieldkit_core::money::Currency;
+use fieldkit_core::payment::PaymentState;
 use fieldkit_drivers::terminal::Profile;
 use fieldkit_drivers::terminal_peer::Numbers;
 use fieldkit_drivers::zvt::carrier::Framing;
@@ -113,4 +114,20 @@ fn a_terminal_that_loses_power_at_any_step_loses_and_doubles_nothing() {
         }
         println!("{} deaths of the terminal", outputs[1]);
     }
+}
+
+#[test]
+fn no_moment_that_is_over_is_waited_for_while_the_disk_is_slow() {
+    let mut world = World::new(ends(Framing::Tcp));
+    world.sell(Plan::Pay);
+    let waits = world.wait(0).expect("the payment waits for the link");
+    assert!(waits > world.now_ms);
+    world.write_slowly();
+    let named = world.wait(waits + 1 - world.now_ms);
+    assert!(named.is_none_or(|at_ms| at_ms > world.now_ms), "{named:?} at {} ms", world.now_ms);
+    world.sync();
+    let states: Vec<_> = world.payments().iter().map(|payment| payment.state()).collect();
+    assert_eq!(states, [PaymentState::Cancelled], "what was due is done once it may be");
+    let named = world.wait(0);
+    assert!(named.is_none_or(|at_ms| at_ms > world.now_ms), "{named:?} at {} ms", world.now_ms);
 }

@@ -92,6 +92,8 @@ pub struct World {
     pub outputs: [u64; 2],
     wishes: Vec<(OpId, Plan)>,
     turn_open: bool,
+    /// Turns that the disk has not synced, while it is slow.
+    unsynced: Option<usize>,
 }
 
 fn founding(key: &SigningKey) -> Founding {
@@ -150,6 +152,7 @@ impl World {
             outputs: [0; 2],
             wishes: Vec::new(),
             turn_open: false,
+            unsynced: None,
         };
         world.close_turn();
         let edits = vec![Edit::Name("Mug".to_owned()), Edit::Price(PRICE), Edit::Limit(Limit::Hard)];
@@ -223,6 +226,32 @@ impl World {
         while self.kit_output() {}
     }
 
+    /// From now on the disk takes its time; a command of the crew's is on its way to it.
+    pub fn write_slowly(&mut self) {
+        self.unsynced = Some(0);
+        self.tickets += 1;
+        let key = Key::new(b"slowly").expect("a key has 1 to 64 bytes");
+        let command = Command::OpenDrawer { amount: 5_000 };
+        self.hand(Ticket(self.tickets), command, self.owner, CommandKey { key, fingerprint: [1; 16] });
+        self.close_turn();
+        assert_eq!(self.unsynced, Some(1), "the turn is on its way");
+    }
+
+    /// The disk has synced what was on its way.
+    pub fn sync(&mut self) {
+        for _ in 0..self.unsynced.take().unwrap_or(0) {
+            self.engine.handle(Input::Synced);
+        }
+        while self.kit_output() {}
+    }
+
+    /// Tells the kit what time it is; when it wants to hear of it next.
+    pub fn wait(&mut self, by_ms: u64) -> Option<u64> {
+        self.now_ms += by_ms;
+        self.engine.handle(Input::Device(self.device, self.now_ms, DeviceInput::Tick));
+        self.engine.poll_timeout().map(|(at_ms, _)| at_ms)
+    }
+
     fn look_up(&self, load: Load) -> Input {
         let answered = load.key.and_then(|key| self.keys.get(&key)).cloned();
         let spoken_of = answered.as_ref().and_then(|(_, op)| Ledger::wants(op));
@@ -265,7 +294,10 @@ impl World {
             }
             Output::Append(turn) => {
                 self.journal.extend(turn.ops);
-                self.engine.handle(Input::Synced);
+                match &mut self.unsynced {
+                    Some(turns) => *turns += 1,
+                    None => self.engine.handle(Input::Synced),
+                }
             }
             Output::Reply(ticket, answer) => drop(self.answers.insert(ticket, *answer)),
             Output::Payments(_) => {}

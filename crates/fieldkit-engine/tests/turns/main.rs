@@ -12,16 +12,17 @@ use fieldkit_core::chain::ChainCheck;
 use fieldkit_core::decide::{
     Command, Founding, LineRequest, NewEvent, NewItem, OrderRequest, StockChange, TenderRequest,
 };
-use fieldkit_core::id::{Hash, OpId, ReplicaKey, Zero};
+use fieldkit_core::id::{Hash, OpId, ReplicaKey, Space, StreamId, Zero};
 use fieldkit_core::ledger::Ledger;
-use fieldkit_core::op::{Actor, CommandKey, Key, SealedOp};
+use fieldkit_core::op::{Actor, CommandKey, Head, Key, SealedOp};
 use fieldkit_core::order::{Discount, Order, OrderState};
 use fieldkit_core::payment::{Payment, PaymentState};
 use fieldkit_core::refusal::Refusal;
 use fieldkit_core::snapshot;
 use fieldkit_core::stamp::ClockQuality;
+use fieldkit_core::witness::{Sighting, Verdict};
 use fieldkit_engine::{
-    Answer, Asked, Engine, Input, Known, Load, Outcome, Output, Projection, SIGN_TURNS, Ticket, Turn,
+    Answer, Asked, Engine, Input, Known, Load, Outcome, Output, Projection, SIGN_TURNS, Succession, Ticket, Turn,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -50,6 +51,8 @@ struct Shell {
     asked: BTreeMap<Ticket, Key>,
     answers: BTreeMap<Ticket, Answer>,
     tickets: u64,
+    /// The wall clock's time, where it stands still.
+    stopped_ms: Option<u64>,
     /// What terminals were told to do, in the order in which it left.
     payments: Vec<Payment>,
 }
@@ -97,6 +100,7 @@ impl Shell {
             asked: BTreeMap::new(),
             answers: BTreeMap::new(),
             tickets: 0,
+            stopped_ms: None,
             payments: Vec::new(),
         };
         shell.settle();
@@ -136,7 +140,7 @@ impl Shell {
             event: Some(self.event),
             actor,
             key,
-            wall_ms: NOON_MS + self.tickets * 1_000,
+            wall_ms: self.stopped_ms.unwrap_or(NOON_MS + self.tickets * 1_000),
             quality: ClockQuality::System,
         };
         self.engine.handle(Input::Command(ticket, Box::new(asked)));
@@ -236,6 +240,28 @@ impl Shell {
             self.sync();
             self.project();
         }
+    }
+
+    /// Goes on under another key; what a key file would hold.
+    fn follow(&mut self, nth: u8, noticed: RollbackNoticed) -> Succession {
+        let key = SigningKey::from_bytes(&[nth; 32]);
+        let succession = self.engine.succession(&key, "kit", noticed);
+        let wall_ms = self.stopped_ms.unwrap_or(NOON_MS + 9_999);
+        self.engine.follow(key, &succession, wall_ms, ClockQuality::System);
+        succession
+    }
+
+    /// The process ends and starts again with the key `nth`: what was not durable is gone.
+    fn start(&mut self, nth: u8, succession: Option<&Succession>) {
+        self.unsynced.clear();
+        let follows = succession.map(|succession| succession.follows);
+        self.engine = Engine::new(Ledger::default(), SigningKey::from_bytes(&[nth; 32]), follows);
+        for op in &self.journal {
+            assert!(self.engine.fold(op, None), "the journal has no gap");
+        }
+        self.engine.signed(&self.turns.iter().flat_map(|turn| &turn.heads).map(|head| (head.0, head.1)).collect());
+        self.unprojected.push_back(self.engine.take_folded());
+        self.settle();
     }
 
     fn answer(&self, ticket: Ticket) -> &Answer {
@@ -503,7 +529,7 @@ fn a_kit_that_went_back_goes_on_as_a_new_replica() {
     shell.settle();
     let (old, order) = (shell.engine.replica(), order_of(shell.answer(sold)));
     let sighting = RollbackNoticed { witness: "slip".to_owned(), stream: order.stream, seen: 99, found: order.seq };
-    shell.engine.follow(SigningKey::from_bytes(&[2; 32]), sighting, "kit", NOON_MS + 9_999, ClockQuality::System);
+    shell.follow(2, sighting);
     let new = shell.engine.replica();
     assert_ne!(old, new);
     let next = shell.ask(b"b", 1, sale(1));
@@ -519,6 +545,106 @@ fn a_kit_that_went_back_goes_on_as_a_new_replica() {
     assert_eq!(placed, Some(1), "a new replica has a series of its own");
     let ledger = shell.engine.ledger();
     assert!(ledger.replicas.contains_key(&new) && ledger.anomalies.is_empty());
+    shell.check();
+}
+
+fn page(stream: StreamId) -> RollbackNoticed {
+    RollbackNoticed { witness: "page".to_owned(), stream, seen: 99, found: 1 }
+}
+
+#[test]
+fn what_a_new_key_is_owed_is_written_by_the_next_start() {
+    let mut shell = Shell::new();
+    let stream = shell.engine.newest_stream();
+    let succession = shell.follow(2, page(stream));
+    shell.end_of_batch();
+    let written = shell.unsynced.back().map(|turn| turn.ops.len());
+    assert_eq!(written, Some(3), "an opening, the admission and why");
+    // The kit dies of this sync.
+    shell.start(2, Some(&succession));
+    let new = shell.engine.replica();
+    assert!(!shell.engine.ledger().replicas.contains_key(&new), "nobody knows of the new key");
+    assert!(shell.engine.complete(&succession, NOON_MS, ClockQuality::System));
+    shell.settle();
+    assert!(shell.engine.ledger().replicas.contains_key(&new));
+    let says = |op: &SealedOp| Body::open(op.op.kind, &op.op.body).ok() == Some(Body::RollbackNoticed(page(stream)));
+    assert_eq!(shell.journal.iter().filter(|op| says(op)).count(), 1);
+    shell.start(2, Some(&succession));
+    assert!(!shell.engine.complete(&succession, NOON_MS, ClockQuality::System), "it is owed nothing more");
+    // The next one is admitted by a key that was admitted.
+    shell.follow(3, page(shell.engine.newest_stream()));
+    shell.settle();
+    assert!(shell.engine.ledger().replicas.contains_key(&shell.engine.replica()));
+    assert!(shell.engine.ledger().anomalies.is_empty());
+    shell.check();
+}
+
+#[test]
+fn a_key_that_another_one_went_on_for_is_noticed_and_given_up() {
+    let mut shell = Shell::new();
+    shell.ask(b"terminal", 0, terminal());
+    shell.settle();
+    for nth in [2, 3] {
+        shell.follow(nth, page(shell.engine.newest_stream()));
+        shell.settle();
+        assert_eq!(shell.engine.key_went_back(), None, "{nth} is the newest key");
+    }
+    let (newest, sold) = (shell.engine.replica(), shell.ask(b"a", 1, by_card(1)));
+    shell.settle();
+    assert!(shell.answer(sold).result.is_ok());
+    for nth in [1, 2] {
+        shell.start(nth, None);
+        let noticed = shell.engine.key_went_back().expect("a newer key wrote here");
+        let stream = StreamId::of(&newest, &Space::ORGANISATION);
+        let expected = RollbackNoticed { witness: "journal".to_owned(), stream, seen: 3, found: 0 };
+        assert_eq!(noticed, expected, "{nth}");
+    }
+    let noticed = shell.engine.key_went_back().expect("a newer key wrote here");
+    let succession = shell.follow(4, noticed);
+    assert_eq!(succession.follows, newest, "the line goes on from its end");
+    shell.settle();
+    assert_eq!(shell.engine.key_went_back(), None);
+    let ledger = shell.engine.ledger();
+    let payments: Vec<_> = ledger.events[&shell.event].open_payments.values().collect();
+    assert_eq!(payments.len(), 1);
+    assert!(payments.iter().all(|payment| ledger.runs_payment(shell.engine.replica(), payment)));
+    assert!(ledger.replicas.contains_key(&shell.engine.replica()) && ledger.anomalies.is_empty());
+    shell.check();
+}
+
+#[test]
+fn an_own_stream_that_is_lost_whole_is_a_roll_back() {
+    let mut shell = Shell::new();
+    shell.follow(2, page(shell.engine.newest_stream()));
+    shell.settle();
+    let seen = |stream| Sighting::Head { stream, head: Head { seq: 7, hash: Hash::of(b"7") } };
+    let check = |shell: &Shell, stream, expected: Verdict| {
+        assert_eq!(shell.engine.judge(&seen(stream), |_| None), (stream, 7, expected));
+    };
+    let own = shell.engine.newest_stream();
+    assert_eq!(shell.engine.ledger().head(&own).seq, 0, "the new key has not sold");
+    check(&shell, own, Verdict::Ahead);
+    check(&shell, StreamId([5; 16]), Verdict::UnknownStream);
+}
+
+#[test]
+fn a_repeat_says_the_same_although_the_clock_stood_and_the_kit_started_again_as_another() {
+    let mut shell = Shell::new();
+    shell.stopped_ms = Some(NOON_MS - 999);
+    let sold = shell.ask(b"a", 1, sale(3));
+    shell.settle();
+    let order = order_of(shell.answer(sold));
+    shell.ask(b"b", 1, refund(order, 1));
+    shell.settle();
+    shell.start(1, None);
+    shell.follow(2, page(order.stream));
+    let last = shell.ask(b"c", 1, refund(order, 1));
+    shell.settle();
+    let again = shell.ask(b"c", 1, refund(order, 1));
+    shell.settle();
+    check_same(shell.answer(last), shell.answer(again));
+    let stamps: Vec<_> = shell.journal.iter().map(|op| op.op.stamp).collect();
+    assert!(stamps.is_sorted(), "no stamp goes back: {stamps:?}");
     shell.check();
 }
 
@@ -574,7 +700,7 @@ fn a_follower_of_an_open_turn_signs_no_head_of_the_old_key() {
     shell.ask(b"a", 1, sale(1));
     let stream = shell.engine.newest_stream();
     let sighting = RollbackNoticed { witness: "page".to_owned(), stream, seen: 99, found: 1 };
-    shell.engine.follow(SigningKey::from_bytes(&[2; 32]), sighting, "kit", NOON_MS + 9_999, ClockQuality::System);
+    shell.follow(2, sighting);
     shell.settle();
     shell.check();
 }

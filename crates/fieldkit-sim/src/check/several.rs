@@ -48,7 +48,8 @@ fn tell(world: &mut World, together: &Together) {
     let mut all: BTreeMap<Hash, Arc<SealedOp>> = together.ops.clone();
     all.extend(destroyed.map(|op| (op.hash, op.clone())));
     let reckoning = Reckoning::of(all.values());
-    let twice: BTreeSet<(PoolId, u64)> = reckoning.used.iter().filter(|(_, times)| **times > 1).map(|((pool, unit, _), _)| (*pool, *unit)).collect();
+    let twice: BTreeSet<(PoolId, u64)> =
+        reckoning.used.iter().filter(|(_, times)| **times > 1).map(|((pool, unit, _), _)| (*pool, *unit)).collect();
     let mut ordered: Vec<&Arc<SealedOp>> = all.values().collect();
     ordered.sort_by_key(|op| (op.op.lamport, op.op.stream, op.op.seq));
     let now_ms = world.now_ms;
@@ -57,9 +58,16 @@ fn tell(world: &mut World, together: &Together) {
             let Ok(body) = Body::open(op.op.kind, &op.op.body) else { continue };
             let deeds = fieldkit_core::pool::deeds(&op.hash, &world.genesis.event, &body);
             for (deed, ranges) in deeds {
-                if let Some(range) = ranges.iter().find(|range| range.pool == pool && (range.first..range.end()).contains(&unit)) {
+                if let Some(range) =
+                    ranges.iter().find(|range| range.pool == pool && (range.first..range.end()).contains(&unit))
+                {
                     let gone = if together.ops.contains_key(&op.hash) { "" } else { " (destroyed)" };
-                    let line = format!("UNIT {unit} generation {}: {deed:?} by op {} depth {}{gone}", range.generation, op.id(), op.op.lamport);
+                    let line = format!(
+                        "UNIT {unit} generation {}: {deed:?} by op {} depth {}{gone}",
+                        range.generation,
+                        op.id(),
+                        op.op.lamport
+                    );
                     world.log.line(now_ms, || line);
                 }
             }
@@ -98,7 +106,8 @@ fn one_mind(world: &World, together: &Together, findings: &mut Findings) {
         if own.state_bytes() != engine.ledger().state_bytes() {
             findings.wrong("INV-25", format!("kit {at}: the state is not what its journal folds to"));
         } else if own.business_bytes() != expected {
-            let lacks = together.ops.values().filter(|op| !kit.journal.holds(op)).map(|op| (op.id(), Body::name(op.op.kind)));
+            let lacks =
+                together.ops.values().filter(|op| !kit.journal.holds(op)).map(|op| (op.id(), Body::name(op.op.kind)));
             let lacks: Vec<_> = lacks.take(3).collect();
             findings.wrong("INV-25", format!("kit {at}: it has not what all have together; it lacks {lacks:?} …"));
         }
@@ -133,7 +142,8 @@ impl Reckoning {
     fn of<'a>(ops: impl IntoIterator<Item = &'a Arc<SealedOp>>) -> Self {
         let mut reckoning = Reckoning::default();
         for op in ops {
-            let lines = |lines: &[Line]| -> Vec<UnitRange> { lines.iter().flat_map(|line| line.units.clone()).collect() };
+            let lines =
+                |lines: &[Line]| -> Vec<UnitRange> { lines.iter().flat_map(|line| line.units.clone()).collect() };
             match Body::open(op.op.kind, &op.op.body) {
                 Ok(Body::OrderPlaced(body)) => reckoning.uses(&lines(&body.lines)),
                 Ok(Body::OrderOpened(body)) => reckoning.uses(&lines(&body.lines)),
@@ -196,7 +206,8 @@ fn units(world: &World, together: &Together, findings: &mut Findings) -> Stall {
         let what = format!("{oversold} of {DROP} were sold more than once, {} were named at risk", carried.at_risk);
         findings.wrong("INV-13", what);
     }
-    let named: u64 = together.ledger.oversold(world.genesis.event).iter().map(|(range, times)| range.count * times).sum();
+    let named: u64 =
+        together.ledger.oversold(world.genesis.event).iter().map(|(range, times)| range.count * times).sum();
     if named != known.sold_twice() {
         let what = format!("{} were sold more than once by the ops, {named} are named", known.sold_twice());
         findings.wrong("INV-18", what);

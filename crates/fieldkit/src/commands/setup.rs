@@ -73,7 +73,7 @@ pub fn found(settings: &Settings, name: &str, label: &str, event: fieldkit_core:
         return Err(Usage("a kit's label has 1 to 60 characters".into()).into());
     }
     let organisation = Organisation::generate()?;
-    let identity = Identity::generate(label, None)?;
+    let identity = Identity::generate(label)?;
     let proof = organisation.admit(&identity.replica(), label);
     let owner = crate::people::Owner::new(name)?;
     let founding = Founding {
