@@ -5,6 +5,7 @@
 
 mod bundle;
 mod cost;
+mod lacking;
 mod line;
 mod merge;
 mod refuse;
