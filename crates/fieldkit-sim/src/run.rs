@@ -4,6 +4,7 @@
 //! Absent on purpose: clocks and files (`main`).
 
 use crate::check;
+use crate::dump;
 use crate::log::{RARE, Violation};
 use crate::planted::Planted;
 use crate::swarm::{FAULTS, Kinds, Swarm, Temper};
@@ -33,12 +34,14 @@ pub struct Plan {
     pub orders: u64,
     /// Whether the trace is kept in words.
     pub traced: bool,
+    /// Whether the world is given out as files.
+    pub dumped: bool,
 }
 
 impl Plan {
     /// Of a seed, with everything.
     pub fn new(seed: u64, events: u64) -> Self {
-        Plan { seed, events, kinds: Kinds::ALL, planted: None, orders: 2, traced: false }
+        Plan { seed, events, kinds: Kinds::ALL, planted: None, orders: 2, traced: false, dumped: false }
     }
 
     /// The line that plays it again.
@@ -76,6 +79,8 @@ pub struct Outcome {
     pub lines: Vec<String>,
     /// Virtual time.
     pub ended_ms: u64,
+    /// The world as files, by name, where they are wanted.
+    pub files: BTreeMap<String, String>,
 }
 
 /// Runs a plan.
@@ -110,6 +115,7 @@ fn run_through(plan: &Plan) -> Outcome {
     }
     let violations = check::check(&world, plan.seed, plan.orders);
     rare_at_the_end(&mut world);
+    let files = if plan.dumped { dump::files(&world) } else { BTreeMap::new() };
     let sales = ["sales_cash", "sales_card", "sales_own_reader"];
     Outcome {
         violations,
@@ -121,6 +127,7 @@ fn run_through(plan: &Plan) -> Outcome {
         mix: world.log.mix,
         lines: world.log.lines.unwrap_or_default(),
         ended_ms: world.now_ms,
+        files,
     }
 }
 
