@@ -5,7 +5,7 @@ Promises: figures are counted from the same ops and journals that are judged, so
 
 from collections import Counter
 
-from tests.audit import cards, chain, goods, money
+from tests.audit import cards, chain, goods, money, sources
 from tests.audit.ops import Ops
 
 CHECKS = (chain, money, goods, cards)
@@ -44,6 +44,14 @@ def figures(world, ops):
     of["oversold"] = sum(over.count * over.extra for over in everything.oversold())
     of["destroyed"] = len(ops.destroyed)
     return of
+
+
+def clean(directory, *journals):
+    """Figures of a kit's data directory in which nothing is found; findings are raised."""
+    world = sources.world(directory, journals)
+    findings, counted = audit(world)
+    assert not findings, "\n".join(line(world, finding) for finding in findings)
+    return counted
 
 
 def line(world, finding):

@@ -19,6 +19,10 @@ DOUBT = ("0", "1", "5", "8", "9", "10", "12", "13", "14")
 
 def check(world, ops):
     book = Book(ops)
+    for op in ops.kinds[64]:
+        devices = ops.made_by(dot(op.body["device"])) if op.body["device"] else []
+        if op.body["tender"] == 0 and not any(device.kind == 11 and op.knows(device) for device in devices):
+            yield op.found("INV-04", "a card is to be charged by a device that it had not heard of")
     for op in ops.kinds[65]:
         yield from move(op, book)
     for terminal in world.terminals:
@@ -31,6 +35,8 @@ def move(op, book):
     if payment is None:
         yield op.found("INV-04", "a payment moves that it had not heard of")
         return
+    if op.body["order"] != payment.body["order"]:
+        yield op.found("INV-04", f"a payment of order {payment.body['order']['seq']} moves for order {op.body['order']['seq']}")
     moved = [amount for account, kind, _, amount in op.postings if kind == "0" and account in (CARD, ATTESTED, AT_RISK)]
     if any(abs(amount) != payment.body["amount"] for amount in moved):
         yield op.found("INV-07", f"a step of a payment of {payment.body['amount']} posts {moved}")
@@ -75,7 +81,8 @@ def lost(ops):
 
 
 def tells(record, line):
-    return (*numbers(record), *money(record)) == (*numbers(line), *money(line))
+    where = record["terminal_id"] in ("", line["terminal_id"])
+    return where and (*numbers(record), *money(record)) == (*numbers(line), *money(line))
 
 
 class Desk:

@@ -30,10 +30,10 @@ def causes_first(holder, blobs, ops):
         op = ops.by_hash.get(hashes[data])
         if op is None:
             continue
-        if op.seq == 1 and op.prev != ZEROS or op.seq > 1 and op.prev not in here:
-            yield op.found("INV-23", f"{holder.name}: it does not continue the chain: {op.prev[:16]} is not the op before")
-        elif op.seq > 1 and (before := ops.by_hash[op.prev]).dot != (op.stream, op.seq - 1):
-            yield op.found("INV-23", f"{holder.name}: it continues position {before.seq} of stream {before.stream[:12]}")
+        if ops.astray(op):
+            yield op.found("INV-23", f"{holder.name}: it continues nothing of its stream: {op.prev[:16]} is not the op before")
+        elif op.seq > 1 and op.prev not in here:
+            yield op.found("INV-23", f"{holder.name}: it stands before the op that it continues")
         for of, cause in op.deps:
             if cause not in here:
                 yield op.found("INV-23", f"{holder.name}: it depends on op {of[1]} of stream {of[0][:12]}, which does not stand before it")
@@ -52,8 +52,6 @@ def envelope(op, ops):
         yield op.found("INV-23", f"its Lamport depth is {op.lamport}, what it had seen makes it {depth}")
     if op.kind == 1 and op.seq > 1:
         yield op.found("INV-23", "a stream is opened in its middle")
-    if op.seq == 1 and op.kind != 1:
-        yield op.found("INV-23", "a stream begins without its opening")
     if op.actor and not any(person.kind == 4 and op.knows(person) for person in ops.made_by(op.actor)):
         yield op.found("INV-23", "its actor is nobody that it had heard of")
     deps = [of for of, _ in op.deps]

@@ -21,6 +21,7 @@ def check(world, ops):
         if op.unbalanced:
             yield op.found("INV-07", f"its postings do not sum to zero: {op.unbalanced}")
         yield from book.legs(op)
+        yield from currency(op, ops)
         if op.kind in (32, 35):
             yield from sums(op)
         if op.kind in (32, 36):
@@ -33,6 +34,14 @@ def check(world, ops):
     yield from receipts(ops)
     yield from drawers(ops)
     yield from tables(world, ops)
+
+
+def currency(op, ops):
+    """INV-07: an event has one currency."""
+    event = ops.events().get(op.event)
+    said = op.body.get("currency") if isinstance(op.body, dict) else None
+    if event and said and said != event.body["currency"]:
+        yield op.found("INV-07", f"it is in {said}, its event in {event.body['currency']}")
 
 
 def rounded(numerator, denominator):
@@ -159,7 +168,8 @@ class Book:
             cards = sum(tender["amount"] for tender in by_card(paid)) if paid and refund.body["kind"] == VOID else 0
             legs.update({(CASH, currency): -sign * (amount - cards), (PREPAID, currency): -sign * cards})
             legs.update({(SALES, currency): sign * (amount - tax), (TAX, currency): sign * tax})
-            back = [(order.body["lines"][line["line"] - 1]["sku"], sign * line["quantity"]) for line in refund.body["lines"]]
+            sold = dict(enumerate(order.body["lines"], 1))
+            back = [(sold[line["line"]]["sku"], sign * line["quantity"]) for line in refund.body["lines"] if line["line"] in sold]
             self.units(legs, op, back, SOLD, STOCK if refund.body["restock"] else WRITTEN_OFF)
         return legs
 

@@ -49,7 +49,7 @@ def stream_id(replica, space):
 
 
 def pool_id(event, sku):
-    return derived("fieldkit 2026-11 pool id", dot_bytes(event) + sku.encode())
+    return derived("fieldkit 2026-11 pool id", (dot_bytes(event) if event else b"") + sku.encode())
 
 
 def derived(context, material):
@@ -92,7 +92,7 @@ class Op:
 
 
 class Ops:
-    """A set of ops, in an order of causes; `loose` are those whose causes are missing."""
+    """A set of ops, in an order of causes; what hangs on no opening, or lacks a cause, stands in `by_hash` alone."""
 
     def __init__(self, blobs, destroyed=()):
         self.by_hash, self.hashes, self.unread = {}, {}, []
@@ -119,7 +119,7 @@ class Ops:
         for op in self.order:
             self.kinds[op.kind].append(op)
         self.followed = {op.replica: op.body["follows"] for op in self.kinds[1] if op.body["follows"]}
-        self._pools = {}
+        self._pools, self._events = {}, {op.dot: op for op in self.kinds[6]}
 
     def _forks(self):
         """The first position of each stream at which two ops continue one."""
@@ -139,6 +139,8 @@ class Ops:
         rank = lambda op: (op.lamport, op.stream, op.seq, op.hash)
         for op in self.by_hash.values():
             causes = {cause for _, cause in op.deps} | ({op.prev} if op.seq > 1 else set())
+            if self.astray(op):
+                continue
             missing[op.hash] = len(causes)
             for cause in causes:
                 waits[cause].append(op)
@@ -146,9 +148,9 @@ class Ops:
                 heapq.heappush(ready, rank(op))
         while ready:
             op = self.by_hash[heapq.heappop(ready)[3]]
-            before = self.by_hash.get(op.prev) if op.seq > 1 else None
+            before = self.before(op)
             alone = sum(other.seq == op.seq for other in self.after[op.stream, op.prev]) == 1
-            if before and alone and before.stream == op.stream:
+            if before and alone:
                 op.branch, op.past = before.branch, before.past
             else:
                 op.branch, branches = branches, branches + 1
@@ -165,8 +167,13 @@ class Ops:
                 missing[waiting.hash] -= 1
                 if missing[waiting.hash] == 0:
                     heapq.heappush(ready, rank(waiting))
-        known = {op.hash for op in self.order}
-        self.loose = [op for op in self.by_hash.values() if op.hash not in known]
+
+    def astray(self, op):
+        """Whether an op continues nothing of its own stream."""
+        if op.seq <= 1:
+            return op.seq < 1 or op.prev != ZEROS or op.kind != 1
+        before = self.by_hash.get(op.prev)
+        return before is None or before.dot != (op.stream, op.seq - 1)
 
     def before(self, op):
         return self.by_hash.get(op.prev) if op.seq > 1 else None
@@ -176,7 +183,7 @@ class Ops:
         return self.at.get(of, [])
 
     def events(self):
-        return {op.dot: op for op in self.kinds[6]}
+        return self._events
 
     def pool(self, event, sku):
         if (event, sku) not in self._pools:

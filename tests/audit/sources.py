@@ -12,6 +12,9 @@ import tempfile
 from collections import namedtuple
 
 from tests.audit.ops import json_lines
+from tests.golden import decode
+
+ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 
 # What one kit holds. `named` are the contradictions that it names, none where it does not say.
 Holder = namedtuple("Holder", "name journal others heads named")
@@ -71,7 +74,7 @@ def of_data_directory(path, journals):
             if int(last) == len(ops):
                 goods = {(event, sku): numbers for event, sku, *numbers in views.execute("SELECT event_id, sku, here, sold FROM items")}
                 drawers = {(event, stream): cash for event, stream, cash in views.execute("SELECT event_id, stream_id, expected_minor FROM drawers")}
-                named = [{"kind": kind, "op": op, "detail": detail} for op, kind, detail in views.execute("SELECT op_id, kind, detail FROM anomalies")]
+                named = [line for row in views.execute("SELECT op_id, kind, detail FROM anomalies") for line in anomaly(*row)]
             views.close()
     for number, (_, _, row, _, _) in enumerate(ops, 1):
         if row != number:
@@ -79,6 +82,21 @@ def of_data_directory(path, journals):
     holder = Holder(path.name, [row[0] for row in ops], [], [Head(stream.hex(), seq, hash_.hex(), signature) for stream, seq, hash_, signature in heads], named)
     terminals = [Terminal(pathlib.Path(file).name, json_lines(pathlib.Path(file).read_text()), set()) for file in journals]
     return World(path.name, [holder], terminals, [], [], goods, drawers)
+
+
+def anomaly(op, kind, detail):
+    """A row of the table as a dumped world has it; how many units were sold twice is the first word about them."""
+    stream, seq = printed(op)
+    yield {"kind": kind, "op": [stream, seq], "detail": detail}
+    if kind == "oversold":
+        yield {"kind": "units", "pool": stream, "first": 0, "count": int(detail.split()[0]), "generation": 0, "extra": 1}
+
+
+def printed(text):
+    """The dot of a printed id: base32 of stream and position, and a check character."""
+    bits = "".join(f"{ALPHABET.index(letter):05b}" for letter in text[:-1])
+    data = bytes(int(bits[at : at + 8], 2) for at in range(0, len(bits) - 7, 8))
+    return data[:16].hex(), decode.Input(data[16:]).varint()
 
 
 def copied(path, name, place):
