@@ -15,6 +15,9 @@ from tests.audit.ops import Finding, dot
 RECORDS = ("1", "7", "8")
 # States in which the ledger does not say that the money is settled one way or the other.
 DOUBT = ("0", "1", "5", "8", "9", "10", "12", "13", "14")
+# Where the money stands after a step that settles it: an account, nowhere, or as the record or a person says.
+NOWHERE, OPEN = 0, None
+SETTLES = {"2": CARD, "3": NOWHERE, "4": NOWHERE, "6": NOWHERE, "7": AT_RISK, "8": OPEN, "11": NOWHERE, "14": OPEN}
 
 
 def check(world, ops):
@@ -25,6 +28,8 @@ def check(world, ops):
             yield op.found("INV-04", "a card is to be charged by a device that it had not heard of")
     for op in ops.kinds[65]:
         yield from move(op, book)
+    for payment in ops.kinds[64]:
+        yield from settled(payment, book)
     for terminal in world.terminals:
         yield from Desk(terminal, world, ops, book).agree()
 
@@ -43,6 +48,26 @@ def move(op, book):
     after = book.booked(payment, lambda other: op.knows(other) or other is op)
     if sum(after.values()) not in (0, payment.body["amount"]):
         yield op.found("INV-04", f"a payment of {payment.body['amount']} has {sum(after.values())} after this step")
+
+
+def settled(payment, book):
+    """INV-02: what was last said of the money is what the accounts hold."""
+    last, reversing = None, False
+    for op in in_order(book.moves[payment.dot]):
+        [step] = op.body["step"]
+        # A person's word about a doubt does not undo what the terminal had said; about a reversal it does.
+        if step in SETTLES and (step != "14" or reversing or last not in ("2", "7")):
+            last = step
+        reversing = step in ("9", "10", "12", "13") or reversing and step != "2"
+    if last in SETTLES and SETTLES[last] is not OPEN:
+        wanted = {SETTLES[last]: payment.body["amount"]} if SETTLES[last] else {}
+        booked = book.booked(payment)
+        if booked != wanted:
+            yield payment.found("INV-02", f"the last word on it is step {last}, and its ops have posted {dict(booked)}")
+
+
+def in_order(moves):
+    return sorted(moves, key=lambda op: (op.lamport, op.dot))
 
 
 def charges(terminal):
@@ -103,7 +128,7 @@ class Desk:
         self.left = dict(self.standing)
 
     def agree(self):
-        steps = {payment.dot: [op.body["step"] for op in sorted(self.book.moves[payment.dot], key=lambda op: (op.lamport, op.dot))] for payment in self.payments}
+        steps = {payment.dot: [op.body["step"] for op in in_order(self.book.moves[payment.dot])] for payment in self.payments}
         yield from self.charged_twice(steps)
         # What is told by number comes before what has only an amount.
         waiting = []

@@ -98,7 +98,7 @@ def forks_named(holder, ops):
     """Whoever holds both branches of a fork says so."""
     if holder.named is None:
         return
-    here = {ops.hashes[data] for data in holder.journal}
+    here = {ops.hashes[data] for data in (*holder.journal, *holder.others)}
     named = {tuple(line["op"]) for line in holder.named if line["kind"] == "fork" and isinstance(line["op"], list)}
     for stream, seq in ops.forks.items():
         if sum(op.hash in here for op in ops.at[stream, seq]) > 1 and (stream, seq) not in named:

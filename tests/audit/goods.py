@@ -7,6 +7,7 @@ named by each kit that has the ops, as many as there are.
 Absent on purpose: INV-17, which ops do not show, and goods of pools that sell on at zero.
 """
 
+from bisect import bisect_left
 from collections import Counter, defaultdict, namedtuple
 
 from tests.audit.ops import dot
@@ -111,11 +112,11 @@ class Goods:
                 by_issue[pool, deed.first >> ISSUE_BITS].append(deed)
         for (pool, _), done in sorted(by_issue.items()):
             cuts = sorted({edge for deed in done for edge in (deed.first, deed.end)})
-            for first, end in zip(cuts, cuts[1:]):
-                cell = Cell(pool, first, end)
-                cell.deeds = [deed for deed in done if deed.first <= first and deed.end >= end]
-                if cell.deeds:
-                    self.cells.append(cell)
+            cells = [Cell(pool, first, end) for first, end in zip(cuts, cuts[1:])]
+            for deed in done:
+                for cell in cells[bisect_left(cuts, deed.first) : bisect_left(cuts, deed.end)]:
+                    cell.deeds.append(deed)
+            self.cells += [cell for cell in cells if cell.deeds]
 
     def rights_held(self):
         """INV-16, and the order's side of INV-15: each deed against what its author had seen."""
@@ -166,23 +167,24 @@ def ranges(ops):
                     yield op.found("INV-15", f"it names units that cannot be: {units}")
 
 
-def hard_at(op, sku, ops):
-    """Whether every limit that had been set for the item when `op` was written is the hard one."""
-    limits = []
-    for item in ops.kinds[16]:
-        if item.body["sku"] == sku and item.event == op.event and op.knows(item):
-            limits += [edit for edit in item.body["edits"] if "8" in edit]
-    return bool(limits) and all(limit == HARD for limit in limits)
+def limits_set(ops):
+    """For each item of an event the ops that set its limit, and to what."""
+    limits = defaultdict(list)
+    for op in ops.kinds[16]:
+        limits[op.event, op.body["sku"]] += [(op, edit) for edit in op.body["edits"] if "8" in edit]
+    return limits
 
 
 def lines_name_units(ops):
+    limits = limits_set(ops)
     for op in (*ops.kinds[32], *ops.kinds[35]):
         for line in op.body["lines"]:
             count = sum(units["count"] for units in line["units"])
             pools = {units["pool"] for units in line["units"]}
             if pools and (pools != {ops.pool(op.event, line["sku"])} or count != line["quantity"]):
                 yield op.found("INV-16", f"{line['quantity']} of {line['sku']} name {count} units")
-            if not pools and hard_at(op, line["sku"], ops):
+            known = [limit for item, limit in limits[op.event, line["sku"]] if op.knows(item)]
+            if not pools and known and all(limit == HARD for limit in known):
                 yield op.found("INV-16", f"{line['quantity']} of {line['sku']}, which is limited, name no units")
 
 
@@ -191,17 +193,14 @@ def never_more_than_came(ops, goods):
     extra = Counter()
     for over in goods.oversold():
         extra[over.pool] += over.count * over.extra
-    limits = defaultdict(list)
-    for op in ops.kinds[16]:
-        limits[op.event, op.body["sku"]] += [edit for edit in op.body["edits"] if "8" in edit]
     left = Counter()
     for op in ops.order:
         for account, kind, unit, amount in op.postings:
             if kind == "1" and account == 16:
                 left[op.event, unit] += amount
-    for (event, sku), edits in limits.items():
+    for (event, sku), edits in limits_set(ops).items():
         pool = ops.pool(event, sku)
-        if edits and all(edit == HARD for edit in edits) and left[event, pool] < -extra[pool]:
+        if edits and all(edit == HARD for _, edit in edits) and left[event, pool] < -extra[pool]:
             last = [op for op in ops.order if any(unit == pool for _, _, unit, _ in op.postings)][-1]
             yield last.found("INV-13", f"{-left[event, pool]} more of {sku} went than came, {extra[pool]} of them by units sold twice")
 

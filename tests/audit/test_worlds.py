@@ -153,6 +153,12 @@ class Worlds(unittest.TestCase):
 
         self.assert_op(["INV-11"], lambda op, _: op.kind == 32 and op.body["receipt"] == 5, skips)
 
+    def test_another_currency(self):
+        def dollars(op):
+            op["body"]["currency"] = "USD"
+
+        self.assert_op(["INV-07"], lambda op, _: op.kind == 35, dollars)
+
     # --- goods ---
 
     def test_a_unit_sold_twice(self):
@@ -235,7 +241,21 @@ class Worlds(unittest.TestCase):
             op["postings"] = []
 
         world, op = altered(lambda op, ops: op.kind == 65 and op.money(6) > 0 and not ops.destroyed, silent)
-        self.assertLessEqual({"INV-06"}, set(invariants(world)))
+        self.assertLessEqual({"INV-02", "INV-06"}, set(invariants(world)))
+
+    def test_a_step_for_another_order(self):
+        def elsewhere(op):
+            op["body"]["order"]["seq"] += 1
+
+        self.assert_op(["INV-04"], lambda op, _: op.kind == 65, elsewhere)
+
+    def test_a_reversal_whose_money_stays(self):
+        """The terminal took the money back, and the books keep it."""
+        def kept(op):
+            op["postings"] = []
+
+        world, op = altered(lambda op, ops: op.kind == 65 and "11" in op.body["step"] and op.money(6) < 0 and not ops.destroyed, kept)
+        self.assertLessEqual({"INV-02", "INV-04"}, set(invariants(world)))
 
     def test_a_payment_for_another_order(self):
         world, ops, _, _ = self.card_world()
@@ -271,6 +291,15 @@ class Worlds(unittest.TestCase):
         for changed in (journal[:number] + journal[number + 1:], journal[:number] + journal[number - 1:], [*journal[:number], journal[number + 1], journal[number], *journal[number + 2:]]):
             changed = world._replace(holders=[holder._replace(journal=changed, others=[]), *world.holders[1:]])
             self.assertIn("INV-23", invariants(changed))
+
+    def test_two_devices_of_a_kit_with_two_histories(self):
+        world, ops = next((world, ops) for world, ops in zip(WORLDS, OPS) if not ops.destroyed and world.holders[0].named is not None)
+        holder = world.holders[0]
+        last = decode.read(holder.journal[-1])
+        other = written({**last, "stamp": {**last["stamp"], "counter": last["stamp"]["counter"] + 1}})
+        forked = holder._replace(others=[*holder.journal[:-1], other])
+        findings = audit(world._replace(holders=[forked, *world.holders[1:]]))[0]
+        self.assertIn(("INV-24", last["stream"], last["seq"]), {finding[:3] for finding in findings})
 
     def test_signatures_of_heads(self):
         world = next(world for world in WORLDS if world.holders[0].heads)
