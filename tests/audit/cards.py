@@ -95,14 +95,23 @@ def money(of):
 
 
 def lost(ops):
-    """Destroyed ops about charges: what each is about, and what it says of it."""
+    """Destroyed ops about charges, by hash: what each is about, the intent behind it, what it says.
+
+    A disk that was put back twice has lost two payments at one position, and a payment whose intent is left may have been
+    charged once for each time that the rest was lost: charges go by their numbers, intents by their hashes.
+    """
+    gone = {op.hash: op for op in ops.destroyed}
     for op in ops.destroyed:
         if op.kind == 64:
-            yield op.hash, (op.dot, op.body)
+            yield op.hash, (op.hash, op.hash, op.body)
         elif op.kind == 67:
-            yield op.hash, (op.dot, op.body["record"])
+            yield op.hash, (numbers(op.body["record"]), None, op.body["record"])
         elif op.kind == 65 and (record := last_record([op.body["step"]])):
-            yield op.hash, (dot(op.body["payment"]), record)
+            payment, intent = dot(op.body["payment"]), op
+            while intent and intent.dot != payment:
+                intent = gone.get(intent.prev)
+            intent = intent.hash if intent else None
+            yield op.hash, (numbers(record) if any(numbers(record)) else intent or op.hash, intent, record)
 
 
 def tells(record, line):
@@ -197,9 +206,9 @@ class Desk:
     def destroyed(self, line):
         """Whether ops of which no copy is left were about a charge like this; each of them explains one."""
         for by_number in (True, False):
-            for hash_, (what, told) in self.lost.items():
+            for what, intent, told in self.lost.values():
                 if by_number and "receipt" in told and tells(told, line) or not by_number and money(told) == money(line):
-                    self.lost = {other: of for other, of in self.lost.items() if other != hash_ and of[0] != what}
+                    self.lost = {hash_: of for hash_, of in self.lost.items() if of[0] != what and hash_ != intent}
                     return True
         return False
 
