@@ -24,8 +24,11 @@ def check(world, ops):
 
 
 def causes_first(holder, blobs, ops):
-    """On each device an op continues one that stands before it, and its causes do, too."""
-    here, hashes = set(), ops.hashes
+    """On each device an op continues one that stands before it, and its causes do, too. Branches of a fork are kept apart
+    from the rest: of them it is enough that they are there."""
+    hashes = ops.hashes
+    here = {op.hash for op in (ops.by_hash.get(hashes[data]) for data in blobs) if op and op.seq >= ops.forks.get(op.stream, op.seq + 1)}
+    held, seen = {hashes[data] for data in blobs}, set()
     for data in blobs:
         op = ops.by_hash.get(hashes[data])
         if op is None:
@@ -36,12 +39,13 @@ def causes_first(holder, blobs, ops):
             yield op.found("INV-23", f"{holder.name}: it stands before the op that it continues")
         for of, cause in op.deps:
             if cause not in here:
-                yield op.found("INV-23", f"{holder.name}: it depends on op {of[1]} of stream {of[0][:12]}, which does not stand before it")
+                where = "not before it" if cause in held else "nowhere on this device"
+                yield op.found("INV-23", f"{holder.name}: it depends on op {of[1]} of stream {of[0][:12]} with hash {cause[:12]}, which stands {where}")
             elif ops.by_hash[cause].dot != of:
                 yield op.found("INV-23", f"{holder.name}: its cause {cause[:16]} does not stand at position {of[1]}")
-        if op.hash in here:
+        if op.hash in seen:
             yield op.found("INV-23", f"{holder.name}: it stands there twice")
-        here.add(op.hash)
+        here.add(op.hash), seen.add(op.hash)
 
 
 def envelope(op, ops):

@@ -123,7 +123,7 @@ class Book:
     def wanted(self, op):
         """Account and unit with the sum that the op should post; none where that is judged elsewhere or not known."""
         legs, body, event = Counter(), op.body, self.ops.events().get(op.event)
-        if op.kind in (64, 67, 68) or op.kind < 16 or 80 <= op.kind <= 84 or op.kind in (16, 18):
+        if op.kind in (64, 67, 68) or op.kind < 16 or 80 <= op.kind <= 89 or op.kind in (16, 18):
             return legs
         if event is None or not isinstance(body, dict) or op.kind == 65:
             return None

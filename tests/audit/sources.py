@@ -47,8 +47,8 @@ def of_dump(path):
     undone = {(line["terminal"], line["line"]) for line in injected if line["what"] == "undone_by_hand"}
     destroyed = [bytes.fromhex(op) for line in injected if line["what"] == "put_back" for op in line["destroyed"]]
     holders, terminals = [], []
-    while (path / f"kit-{len(holders)}.journal").exists():
-        name = f"kit-{len(holders)}"
+    # A kit that is gone for good has no files.
+    for name in sorted(file.stem for file in path.glob("kit-*.journal")):
         named = lines(f"{name}.named")
         runs = named and named[0]["kind"] == "runs"
         heads = [head(line) for line in lines(f"{name}.heads")]

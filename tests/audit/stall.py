@@ -106,7 +106,7 @@ class Kit:
         return {"pool": self.pool(), "first": first, "count": count, "generation": generation}
 
     def grants(self, to, units):
-        return self.write(80, {"sku": SKU, "to": to.key.hex(), "ranges": [units], "reason": ""})
+        return self.write(80, {"sku": SKU, "to": to.key.hex(), "ranges": [units], "reason": "", "answers": None})
 
     def sells(self, units):
         self.receipts += 1

@@ -122,6 +122,23 @@ class Goods(unittest.TestCase):
         findings = found(one, named=names(one, 1, fork))
         self.assert_found([], findings)
 
+    def test_an_op_whose_cause_stands_on_a_branch_that_is_missing(self):
+        """The position is there, by another hash: that is not what the author had seen."""
+        one, two = two_kits()
+        units = one.brings(10)
+        other = one.copied()
+        one.sells(part(units, 0, 1))
+        other.sells(part(units, 1, 1))
+        two.hear(other)
+        two.brings(3)
+        lost = other.journal[-1]
+        one.hear(two)
+        self.assertIn(lost, one.journal)
+        one.journal.remove(lost)
+        result = found(one)
+        self.assertEqual(result[0], ["INV-23"], result[2])
+        self.assertTrue(any("stands nowhere on this device" in text for text in result[2]), result[2])
+
     def test_grants_behind_a_fork_are_frozen(self):
         one, two = two_kits()
         units = one.brings(10)

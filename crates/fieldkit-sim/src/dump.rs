@@ -17,8 +17,7 @@ use std::fmt::Write;
 /// The files of a world, by name.
 pub fn files(world: &World) -> BTreeMap<String, String> {
     let mut files = BTreeMap::new();
-    for kit in &world.kits {
-        let number = kit.number;
+    for (number, kit) in world.kits.iter().enumerate() {
         files.insert(format!("kit-{number}.journal"), ops(&kit.journal));
         files.insert(format!("kit-{number}.box"), ops(&kit.black_box));
         files.insert(format!("kit-{number}.heads"), heads(&kit.journal));
