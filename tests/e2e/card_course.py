@@ -1,12 +1,17 @@
 """A course of card sales: a kit, a terminal, and what happens to a sale in between.
 
 Promises: each step ends in the state that it is named after, or fails with the order in words; the kit's receipts are
-counted along. Absent on purpose: which steps, in which order.
+counted along; in the end a checker of another make reads the files. Absent on purpose: which steps, in which order.
 """
 
+import sys
 import time
+from pathlib import Path
 
 from card_tools import ITEMS, SKUS, CardKit, Terminal, agree, told
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+from tests.audit.audit import clean
 
 
 class Course:
@@ -68,6 +73,8 @@ class Course:
         self.kit.stop()
         assert self.kit.json("verify")["ok"] is True
         self.terminal.stop()
+        audited = clean(self.kit.data, self.terminal.journal_path)
+        assert audited["charges"] >= figures["standing"], (audited, figures)
         ordered = sorted(self.times)
         middle, longest = ordered[len(ordered) // 2] * 1000, ordered[-1] * 1000
         return figures | more | {"p50_ms": round(middle), "longest_ms": round(longest)}

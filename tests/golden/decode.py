@@ -116,17 +116,28 @@ class Input:
         return value
 
 
-def decode(data):
+def read(data):
+    """An op, whether its postings balance or not."""
     op = Input(data)
     op = op.end(op.record(OP_FIELDS))
+    if op["kind"] in BODIES:
+        body = Input(bytes.fromhex(op["body"]))
+        op["body"] = body.end(body.record(BODIES[op["kind"]]))
+    return op
+
+
+def imbalance(op):
+    """Units whose postings do not sum to zero, with their sums."""
     sums = {}
     for posting in op["postings"]:
         unit = json.dumps(posting["unit"])
         sums[unit] = sums.get(unit, 0) + posting["amount"]
-    assert not any(sums.values()), "the postings do not balance"
-    if op["kind"] in BODIES:
-        body = Input(bytes.fromhex(op["body"]))
-        op["body"] = body.end(body.record(BODIES[op["kind"]]))
+    return {unit: amount for unit, amount in sums.items() if amount}
+
+
+def decode(data):
+    op = read(data)
+    assert not imbalance(op), "the postings do not balance"
     return op
 
 
@@ -159,4 +170,5 @@ def main():
     print(f"{checked} passed, 0 failed")
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -7,6 +7,7 @@
 
 mod check;
 mod disk;
+mod dump;
 mod faults;
 mod genesis;
 mod kit;

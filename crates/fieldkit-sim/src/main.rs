@@ -4,15 +4,16 @@
 //! wrong. The seeds are the numbers from `--from` on.
 //! Absent on purpose: more than one core.
 
-use fieldkit_sim::{Campaign, Fault, Kinds, PLANTED, Plan, Planted, RULES, Violation, minimised, run};
+use fieldkit_sim::{Campaign, Fault, Kinds, Outcome, PLANTED, Plan, Planted, RULES, Violation, minimised, run};
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
 
 const HELP: &str = "Run worlds of kits, terminals and people with a seed each, and check what was promised
 
-  sim [--seeds N] [--events M] [--from SEED] [--orders K] [--twice] [--without FAULT,…] [--planted NAME]
-  sim --replay SEED [--events M] [--without FAULT,…] [--planted NAME] [--quiet]
+  sim [--seeds N] [--events M] [--from SEED] [--orders K] [--twice] [--without FAULT,…] [--planted NAME] [--dump DIR]
+  sim --replay SEED [--events M] [--without FAULT,…] [--planted NAME] [--quiet] [--dump DIR]
   sim --planted all [--seeds N]      finds each planted mistake (a build with the feature `planted`)
   sim --planted rules [--seeds N]    leaves out each rule that guards limited goods (the same)
   --several: worlds of kits with a hub and limited goods in common, in place of kits with terminals
@@ -29,6 +30,7 @@ struct Options {
     replay: Option<u64>,
     kinds: Option<Kinds>,
     planted: Option<String>,
+    dump: Option<PathBuf>,
     twice: bool,
     quiet: bool,
     several: bool,
@@ -47,6 +49,7 @@ fn read(arguments: impl Iterator<Item = String>) -> Result<Options, String> {
             "--orders" => options.orders = Some(number(value()?)?),
             "--replay" => options.replay = Some(number(value()?)?),
             "--planted" => options.planted = Some(value()?),
+            "--dump" => options.dump = Some(PathBuf::from(value()?)),
             "--without" => {
                 let mut kinds = options.kinds.unwrap_or(Kinds::ALL);
                 for word in value()?.split(',') {
@@ -99,10 +102,11 @@ fn go(options: &Options) -> Result<bool, String> {
         planted,
         orders: options.orders.unwrap_or(2),
         several: options.several,
+        dumped: options.dump.is_some(),
         ..Plan::new(seed, events)
     };
     if let Some(seed) = options.replay {
-        return Ok(replay(&Plan { traced: !options.quiet, ..plan(seed) }));
+        return replay(&Plan { traced: !options.quiet, ..plan(seed) }, options.dump.as_deref());
     }
     let (from, seeds) = (options.from.unwrap_or(1), options.seeds.unwrap_or(50));
     let mut campaign = Campaign::default();
@@ -111,6 +115,7 @@ fn go(options: &Options) -> Result<bool, String> {
     for seed in from..from.saturating_add(seeds) {
         let plan = plan(seed);
         let outcome = run(&plan);
+        write(options.dump.as_deref(), seed, &outcome)?;
         if options.twice && run(&plan).hash != outcome.hash {
             changing.push(seed);
         }
@@ -125,6 +130,18 @@ fn go(options: &Options) -> Result<bool, String> {
     tell(&campaign, events, ran * 60_000 / took_ms, &changing, options.twice);
     small(&campaign);
     Ok(campaign.failures.is_empty() && changing.is_empty())
+}
+
+/// Writes the files of a world into a directory of its own.
+fn write(dump: Option<&Path>, seed: u64, outcome: &Outcome) -> Result<(), String> {
+    let Some(dump) = dump else { return Ok(()) };
+    let directory = dump.join(format!("seed-{seed}"));
+    let failed = |error: std::io::Error| format!("cannot write {}: {error}", directory.display());
+    std::fs::create_dir_all(&directory).map_err(failed)?;
+    for (name, text) in &outcome.files {
+        std::fs::write(directory.join(name), text).map_err(failed)?;
+    }
+    Ok(())
 }
 
 fn list(title: &str, counts: &BTreeMap<&'static str, u64>) {
@@ -174,8 +191,9 @@ fn small(campaign: &Campaign) {
     }
 }
 
-fn replay(plan: &Plan) -> bool {
+fn replay(plan: &Plan, dump: Option<&Path>) -> Result<bool, String> {
     let outcome = run(plan);
+    write(dump, plan.seed, &outcome)?;
     for line in &outcome.lines {
         println!("{line}");
     }
@@ -184,7 +202,7 @@ fn replay(plan: &Plan) -> bool {
         println!("{}: {}", violation.invariant, violation.what);
     }
     println!("{{\"seed\":{},\"events\":{},\"violations\":{}}}", plan.seed, outcome.events, outcome.violations.len());
-    outcome.violations.is_empty()
+    Ok(outcome.violations.is_empty())
 }
 
 /// How many units are sold more than once with each rule left out alone, and with none.

@@ -4,6 +4,7 @@
 //! Absent on purpose: clocks and files (`main`).
 
 use crate::check;
+use crate::dump;
 use crate::log::{RARE, Violation};
 use crate::planted::Planted;
 use crate::several::Stall;
@@ -38,12 +39,14 @@ pub struct Plan {
     pub traced: bool,
     /// Whether the kits have a hub and limited goods in common.
     pub several: bool,
+    /// Whether the world is given out as files.
+    pub dumped: bool,
 }
 
 impl Plan {
     /// Of a seed, with everything.
     pub fn new(seed: u64, events: u64) -> Self {
-        Plan { seed, events, kinds: Kinds::ALL, planted: None, orders: 2, traced: false, several: false }
+        Plan { seed, events, kinds: Kinds::ALL, planted: None, orders: 2, traced: false, several: false, dumped: false }
     }
 
     /// The line that plays it again.
@@ -86,6 +89,8 @@ pub struct Outcome {
     pub ended_ms: u64,
     /// What came of limited goods.
     pub stall: Stall,
+    /// The world as files, by name, where they are wanted.
+    pub files: BTreeMap<String, String>,
 }
 
 /// Runs a plan.
@@ -122,6 +127,7 @@ fn run_through(plan: &Plan) -> Outcome {
     }
     let violations = check::check(&mut world, plan.seed, plan.orders);
     rare_at_the_end(&mut world);
+    let files = if plan.dumped { dump::files(&world) } else { BTreeMap::new() };
     let sales = ["sales_cash", "sales_card", "sales_own_reader"];
     Outcome {
         violations,
@@ -134,6 +140,7 @@ fn run_through(plan: &Plan) -> Outcome {
         lines: world.log.lines.unwrap_or_default(),
         ended_ms: world.now_ms,
         stall: world.stall,
+        files,
     }
 }
 
