@@ -19,7 +19,7 @@ const ACK_MS: u64 = 250;
 /// Names a witness.
 pub type WitnessName = [u8; 16];
 
-/// Kinds of witnesses, the most trusted first: only those of one kind are on duty at a time.
+/// Kinds of witnesses. All that are there are on duty: one alone may have missed what another one saw.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum WitnessKind {
     /// A black box on another medium.
@@ -253,9 +253,7 @@ impl WatchDesk {
         let duty = self.duties.get(&event)?;
         let knows = |name: &WitnessName| self.held.contains_key(&(*name, stream));
         let present = || self.present.iter().filter(|(name, _)| knows(name));
-        let best = present().map(|(_, kind)| *kind).min();
-        let candidates: BTreeSet<WitnessName> =
-            present().filter(|(_, kind)| Some(**kind) == best).map(|(name, _)| *name).collect();
+        let candidates: BTreeSet<WitnessName> = present().map(|(name, _)| *name).collect();
         let begun = !duty.on_duty.is_empty() || duty.fence.is_some();
         if !begun {
             // Everybody on duty in the life before must agree, and remember.
@@ -269,7 +267,7 @@ impl WatchDesk {
             };
             return (agreed && !candidates.is_empty()).then_some(candidates);
         }
-        // New ones of the same kind join; better ones take over; who left goes, unless nobody else would be there.
+        // New ones join; who left goes, unless nobody else would be there.
         let gone = duty.on_duty.iter().any(|name| !self.present.contains_key(name));
         let joined = candidates.iter().any(|name| !duty.on_duty.contains(name));
         ((gone || joined) && !candidates.is_empty() && duty.fence.is_none()).then_some(candidates)
