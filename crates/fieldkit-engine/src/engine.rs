@@ -14,6 +14,7 @@ use ed25519_dalek::{Signer, SigningKey};
 use fieldkit_core::author::{Author, Context, Draft};
 use fieldkit_core::body::{Body, ReplicaAdmitted, RollbackNoticed};
 use fieldkit_core::decide::{self, Command, Founding, Gate, Place};
+use fieldkit_core::fork;
 use fieldkit_core::id::{Hash, OpId, PoolId, ReplicaKey, Space, StreamId, Zero};
 use fieldkit_core::ledger::Ledger;
 use fieldkit_core::op::{Account, Actor, CommandKey, Head, Key, SealedOp, Unit};
@@ -292,6 +293,19 @@ impl Engine {
         self.watch.gate(&self.ledger, self.author.replica, Some(event))
     }
 
+    /// The number drawn for this life, where it is guarded.
+    pub fn nonce(&self) -> Option<[u8; 16]> {
+        self.watch.nonce()
+    }
+
+    /// Folds everything anew, branches of forked streams too, in place of what was folded before.
+    pub fn fold_all<'a>(&mut self, ops: impl IntoIterator<Item = &'a SealedOp> + Clone) {
+        self.ledger = fork::folded(ops.clone());
+        self.author.last_stamp.physical_ms = self.author.last_stamp.physical_ms.max(self.ledger.floor_ms);
+        ops.into_iter().for_each(|op| self.note(op));
+        self.collect_orders();
+    }
+
     /// Orders that must be at hand before these ops of other replicas come in.
     pub fn wanted(&self, ops: &[SealedOp]) -> BTreeSet<OpId> {
         let wanted = ops.iter().filter_map(Ledger::wants);
@@ -548,7 +562,10 @@ impl Engine {
         self.author.last_stamp.physical_ms = self.author.last_stamp.physical_ms.max(self.ledger.floor_ms);
         self.collect_orders();
         self.turn.branches.extend(foreign.branches);
-        let known = |(stream, head, _): &(StreamId, Head, [u8; 64])| self.ledger.head(stream) == *head;
+        let branches: BTreeSet<Hash> = self.turn.branches.iter().map(|op| op.hash).collect();
+        let known = |(stream, head, _): &(StreamId, Head, [u8; 64])| {
+            self.ledger.head(stream) == *head || branches.contains(&head.hash)
+        };
         self.turn.heads.extend(foreign.heads.into_iter().filter(known));
     }
 
@@ -746,7 +763,12 @@ impl Engine {
     /// Notes the streams that the open turn has made longer; its heads end those signed before a change of the key.
     fn note_growth(&mut self) {
         let signed = |op: &SealedOp| self.turn.heads.iter().any(|(stream, ..)| *stream == op.op.stream);
-        let grown = self.turn.ops.iter().filter(|op| !signed(op)).map(|op| op.op.stream);
+        // Streams of other replicas are signed by those.
+        let own = |op: &SealedOp| {
+            let known = self.ledger.streams.get(&op.op.stream);
+            known.is_some_and(|known| known.replica == Some(self.author.replica))
+        };
+        let grown = self.turn.ops.iter().filter(|op| own(op) && !signed(op)).map(|op| op.op.stream);
         self.unsigned.extend(grown);
         self.unsigned_turns += u64::from(!self.turn.ops.is_empty());
     }

@@ -96,6 +96,10 @@ impl WatchDesk {
         self.nonce = Some(nonce);
     }
 
+    pub fn nonce(&self) -> Option<[u8; 16]> {
+        self.nonce
+    }
+
     pub fn is_begun(&self) -> bool {
         self.nonce.is_some()
     }
