@@ -173,6 +173,28 @@ pub struct Past {
     pub views: ViewsReader,
 }
 
+impl Past {
+    /// Orders, newest first.
+    pub fn orders(&mut self, limit: u32, before: Option<OpId>) -> Result<Vec<Order>, StoreError> {
+        let before = before.map_or(Ok(None), |id| self.views.row_of(&id))?;
+        let mut orders = Vec::new();
+        for (_, id) in self.views.orders(limit, before)? {
+            orders.extend(self.state.order(&id)?);
+        }
+        Ok(orders)
+    }
+
+    /// Payments with their orders; `None` where there is no payment to begin before.
+    pub fn payments(&mut self, limit: u32, before: Option<&str>) -> Result<Option<Vec<(String, Order)>>, StoreError> {
+        let Some(found) = self.views.payments(limit, before)? else { return Ok(None) };
+        let mut payments = Vec::new();
+        for (order, id) in found {
+            payments.extend(self.state.order(&order)?.map(|order| (id, order)));
+        }
+        Ok(Some(payments))
+    }
+}
+
 /// The handle of the thread.
 pub struct Projector {
     /// Jobs go here.
