@@ -6,6 +6,7 @@ mod guarding;
 mod importing;
 mod paying;
 mod selling;
+mod sharing;
 
 use crate::desk::{
     Ask, Desk, DeviceShown, DeviceWish, Durability, Failure, Gain, Given, LinkState, OrderSelector, Shelf, Update,
@@ -28,6 +29,7 @@ use fieldkit_core::ledger::Ledger;
 use fieldkit_core::op::{Actor, Head};
 use fieldkit_core::order::Order;
 use fieldkit_core::stamp::ClockQuality;
+use fieldkit_core::witness::Verdict;
 use fieldkit_engine::{Answer, Asked, Engine, Input, Outcome, Output, Ticket};
 use futures_util::future::BoxFuture;
 use serde_json::{Value, json};

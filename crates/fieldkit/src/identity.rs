@@ -59,7 +59,7 @@ impl Identity {
 
     fn read(path: &Path) -> Result<Self> {
         let text =
-            fs::read_to_string(&path).with_context(|| format!("the key file {} cannot be read", path.display()))?;
+            fs::read_to_string(path).with_context(|| format!("the key file {} cannot be read", path.display()))?;
         let mut lines = text.lines();
         let (Some(secret), Some(label)) = (lines.next(), lines.next()) else {
             bail!("the key file {} is cut short; put its copy back", path.display());

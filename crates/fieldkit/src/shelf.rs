@@ -197,3 +197,139 @@ impl Shelf for StoreShelf<'_> {
         self.read(self.try_missing(asks, from, bytes_max))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ed25519_dalek::SigningKey;
+    use fieldkit_core::author::{Author, Context, Draft};
+    use fieldkit_core::body::{Body, CommandRefused};
+    use fieldkit_core::id::{Space, Zero};
+    use fieldkit_core::op::Actor;
+    use fieldkit_core::stamp::ClockQuality;
+    use fieldkit_sqlite::{Batch, BlackBoxPlace, Options, SignedHead};
+    use fieldkit_sync::memory::Memory;
+
+    /// A replica that writes, and what it knows.
+    #[derive(Clone)]
+    struct Writer {
+        key: SigningKey,
+        author: Author,
+        ledger: Ledger,
+    }
+
+    impl Writer {
+        fn new(seed: u8) -> Self {
+            let key = SigningKey::from_bytes(&[seed; 32]);
+            let author = Author::new(ReplicaKey(key.verifying_key().to_bytes()), None);
+            Writer { key, author, ledger: Ledger::default() }
+        }
+
+        fn write(&mut self, word: &str, count: usize) -> Vec<SealedOp> {
+            let body = |at: usize| CommandRefused {
+                code: "test".to_owned(),
+                detail: format!("{word} {at}"),
+                next_step: String::new(),
+            };
+            let draft = |at| Draft::new(Space::ORGANISATION, Body::CommandRefused(body(at)));
+            let (actor, quality) = (Actor::Device(Zero), ClockQuality::System);
+            let context = Context { actor, wall_ms: 1_790_000_000_000, quality, key: None };
+            self.author.write(&mut self.ledger, (0..count).map(draft).collect(), &context)
+        }
+
+        fn hear(&mut self, ops: &[SealedOp]) {
+            ops.iter().for_each(|op| assert!(self.ledger.apply(op)));
+        }
+
+        fn end(&self) -> SignedHead {
+            let stream = self.author.stream(&Space::ORGANISATION);
+            let head = self.ledger.head(&stream);
+            SignedHead { stream, head, signature: head.sign(&stream, &self.key) }
+        }
+
+        fn tip(&self) -> Tip {
+            let SignedHead { head, signature, .. } = self.end();
+            Tip { replica: self.author.replica, space: Space::ORGANISATION, head, signature }
+        }
+    }
+
+    /// Two kits that hear of each other now and then, one of them with a twin; in a store and in memory.
+    fn kits(store: &mut Store) -> (Memory, [Writer; 3]) {
+        let mut memory = Memory::new([7; 32]);
+        let mut put = |ops: &[SealedOp], branches: &[SealedOp], heads: &[SignedHead]| {
+            store.commit(Batch { ops, heads, branches }).expect("a commit");
+            ops.iter().chain(branches).for_each(|op| assert!(memory.put(op)));
+        };
+        let (mut one, mut other) = (Writer::new(1), Writer::new(2));
+        for round in 1..=6 {
+            let ops = one.write("one", round);
+            other.hear(&ops);
+            put(&ops, &[], &[]);
+            let ops = other.write("other", 7 - round);
+            one.hear(&ops);
+            put(&ops, &[], &[]);
+        }
+        let mut twin = one.clone();
+        let ops = one.write("one", 3);
+        put(&ops, &[], &[one.end(), other.end()]);
+        put(&[], &twin.write("its twin", 4), &[]);
+        put(&[], &twin.write("its twin", 2), &[twin.end()]);
+        put(&other.write("other", 2), &[], &[other.end()]);
+        let writers = [one, other, twin];
+        writers.iter().for_each(|writer| memory.sign(writer.tip()));
+        (memory, writers)
+    }
+
+    fn open(home: &tempfile::TempDir) -> Store {
+        let options = Options::new(home.path().join("data"), BlackBoxPlace::Off);
+        Store::open(&options).expect("a store").0
+    }
+
+    /// All parcels of at most so many bytes, one after the other.
+    fn parcels(shelf: &impl Shelf, asks: &[Ask], bytes_max: usize) -> Vec<Vec<u8>> {
+        let (mut ops, mut from) = (Vec::new(), Some(0));
+        while let Some(at) = from {
+            let parcel = shelf.missing(asks, at, bytes_max);
+            assert!(parcel.next.is_none_or(|next| next > at), "it goes on");
+            ops.extend(parcel.ops);
+            from = parcel.next;
+        }
+        ops
+    }
+
+    #[test]
+    fn the_store_gives_what_a_shelf_in_memory_gives() {
+        let home = tempfile::tempdir().expect("a directory");
+        let mut store = open(&home);
+        let (memory, writers) = kits(&mut store);
+        store.close().expect("closed");
+        let store = open(&home);
+        let shelf = StoreShelf::new(&store, &writers[1].ledger, [7; 32]).expect("a shelf");
+        let sorted = |mut tips: Vec<Tip>| {
+            tips.sort_by_key(|tip| (tip.stream(), tip.head.seq, tip.head.hash));
+            tips
+        };
+        assert_eq!(sorted(shelf.tips()), sorted(memory.tips()));
+        let [one, other, twin] = writers.each_ref().map(|writer| writer.end());
+        let at = |end: &SignedHead, seq: u64| Head { seq, hash: memory.hashes(OpId { stream: end.stream, seq })[0] };
+        let ask = |end: &SignedHead, tips: &[Head], common: &[Head]| Ask {
+            stream: end.stream,
+            tips: tips.to_vec(),
+            common: common.to_vec(),
+        };
+        let all = ask(&one, &[one.head, twin.head], &[]);
+        for asks in [
+            vec![all.clone(), ask(&other, &[other.head], &[])],
+            vec![ask(&one, &[one.head, twin.head], &[at(&one, 9)]), ask(&other, &[other.head], &[at(&other, 20)])],
+            vec![ask(&one, &[twin.head], &[one.head]), ask(&other, &[at(&other, 12)], &[at(&other, 4)])],
+            vec![ask(&other, &[other.head], &[other.head])],
+            vec![all],
+        ] {
+            let whole = memory.missing(&asks, 0, usize::MAX).ops;
+            for bytes_max in [1, 700, usize::MAX] {
+                assert_eq!(parcels(&shelf, &asks, bytes_max), whole, "{asks:?} in parcels of {bytes_max}");
+            }
+        }
+        assert!(shelf.fault().is_none());
+    }
+}

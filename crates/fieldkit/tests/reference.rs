@@ -9,7 +9,13 @@ use std::path::Path;
 
 /// The help of a command and of those below it.
 fn section(command: &mut clap::Command, path: &str, out: &mut String) {
-    *command = command.clone().mut_args(|arg| arg.hide_env_values(true));
+    // Options of every command are told once.
+    let below = path.contains(' ');
+    let told = |arg: clap::Arg| {
+        let again = below && (arg.is_global_set() || arg.get_id() == "help");
+        arg.hide_env_values(true).hide(again)
+    };
+    *command = command.clone().mut_args(told);
     let depth = "#".repeat(2 + path.split(' ').count().min(3) - 1);
     let help = command.render_long_help().to_string();
     let lines: Vec<&str> = help.lines().map(str::trim_end).collect();
