@@ -152,15 +152,20 @@ impl Journal {
             .map_err(StoreError::sqlite("read", self.path()))
     }
 
-    /// All branch ops, causes first.
-    pub fn branches(&self) -> Result<Vec<SealedOp>, StoreError> {
+    /// All branch ops and where they stand, causes first.
+    pub fn branches(&self) -> Result<Vec<(Position, SealedOp)>, StoreError> {
         let failed = StoreError::sqlite("read", self.path());
         let read = (|| {
-            let mut select = self.connection().prepare_cached("SELECT hash, bytes FROM branch ORDER BY position")?;
-            let rows = select.query_map([], |row| Ok((Hash(row.get(0)?), row.get::<_, Vec<u8>>(1)?)))?;
+            let mut select =
+                self.connection().prepare_cached("SELECT position, hash, bytes FROM branch ORDER BY position")?;
+            let rows = select
+                .query_map([], |row| Ok((Position(row.get(0)?), Hash(row.get(1)?), row.get::<_, Vec<u8>>(2)?)))?;
             rows.collect::<rusqlite::Result<Vec<_>>>()
         })();
-        read.map_err(failed)?.into_iter().map(|(hash, bytes)| self.checked_branch(hash, &bytes)).collect()
+        let checked = |(position, hash, bytes): (Position, Hash, Vec<u8>)| {
+            self.checked_branch(hash, &bytes).map(|op| (position, op))
+        };
+        read.map_err(failed)?.into_iter().map(checked).collect()
     }
 
     fn checked_branch(&self, hash: Hash, bytes: &[u8]) -> Result<SealedOp, StoreError> {
@@ -193,6 +198,7 @@ impl Journal {
 
 #[cfg(test)]
 mod tests {
+    use super::Position;
     use crate::place::{BlackBoxPlace, Options};
     use crate::store::{Batch, Store};
     use crate::testing::Pen;
@@ -214,7 +220,11 @@ mod tests {
         store.commit(batch).expect("again, it changes nothing");
         store.close().expect("closed");
         let (store, _) = Store::open(&options).expect("a store");
-        assert_eq!(store.branches().expect("read"), theirs.ops);
+        let (places, ops): (Vec<Position>, Vec<SealedOp>) = store.branches().expect("read").into_iter().unzip();
+        assert_eq!(ops, theirs.ops);
+        let last = store.last_row();
+        assert_eq!((last, store.place_of_row(last)), (6, Position::of_row(6).0));
+        assert!(places[0] > Position::of_row(6) && places[0] < places[1] && places[1] < Position::of_row(7));
         let at = |op: &SealedOp| store.hashes(op.id()).expect("read");
         assert_eq!(at(&theirs.ops[0]), [ours.ops[0].hash, theirs.ops[0].hash]);
         assert_eq!(at(&common.ops[1]), [common.ops[1].hash]);

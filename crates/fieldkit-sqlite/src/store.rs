@@ -8,7 +8,7 @@
 
 use crate::black_box;
 use crate::box_place::{self, BoxAbsence};
-use crate::branches::Placed;
+use crate::branches::{Placed, Position};
 use crate::error::StoreError;
 use crate::failpoint;
 use crate::journal::{BoxMark, Journal};
@@ -284,8 +284,8 @@ impl Store {
         self.journal.streams.iter().map(|(stream, row)| (*stream, row.head)).collect()
     }
 
-    /// Ops of other branches of forked streams, causes first.
-    pub fn branches(&self) -> Result<Vec<SealedOp>, StoreError> {
+    /// Ops of other branches of forked streams and where they stand, causes first.
+    pub fn branches(&self) -> Result<Vec<(Position, SealedOp)>, StoreError> {
         self.journal.branches()
     }
 
@@ -297,6 +297,11 @@ impl Store {
     /// Whether any stream has.
     pub fn has_branches(&self) -> bool {
         !self.journal.parted.is_empty()
+    }
+
+    /// What stands for a row where ops are ordered: with branches, rows leave room for the ops behind them.
+    pub fn place_of_row(&self, row: u64) -> u64 {
+        if self.has_branches() { Position::of_row(row).0 } else { row }
     }
 
     /// Hashes of the ops at a place, one for each branch.

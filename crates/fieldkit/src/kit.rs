@@ -315,7 +315,7 @@ fn fold(store: &mut Store, identity: Identity, settings: &Settings, safe_mode: b
     });
     walked.map_err(with_hint)?;
     if folder.pending > 0 {
-        folder.flush(&mut engine, newest).map_err(with_hint)?;
+        folder.flush(&mut engine, newest, newest.0).map_err(with_hint)?;
     }
     let signed = store.signed_heads().map_err(with_hint)?;
     engine.signed(&signed.into_iter().map(|signed| (signed.stream, signed.head)).collect());
@@ -340,7 +340,7 @@ impl Folder<'_> {
         engine.fold(op, order);
         self.rows.insert(op.id(), newest.0);
         self.pending += 1;
-        if self.pending >= FOLD_OPS { self.flush(engine, newest) } else { Ok(()) }
+        if self.pending >= FOLD_OPS { self.flush(engine, newest, newest.0) } else { Ok(()) }
     }
 
     /// Folds everything at once, branches of forked streams too: which of them is the stream is known at the end only.
@@ -350,20 +350,24 @@ impl Folder<'_> {
         let mut newest = (0, Hash::default());
         store.replay(0, &mut |at, op: SealedOp| {
             newest = (at, op.hash);
-            self.rows.insert(op.id(), at);
             ops.push(op);
             Ok::<(), StoreError>(())
         })?;
-        ops.extend(store.branches()?);
+        // Where two ops have one name, either place will do: only one of them is folded.
+        self.rows.extend(ops.iter().zip(1..).map(|(op, row)| (op.id(), store.place_of_row(row))));
+        for (position, op) in store.branches()? {
+            self.rows.entry(op.id()).or_insert(position.0);
+            ops.push(op);
+        }
         engine.fold_all(&ops);
-        self.flush(engine, newest)
+        self.flush(engine, newest, store.place_of_row(newest.0))
     }
 
-    fn flush(&mut self, engine: &mut Engine, newest: (u64, Hash)) -> Result<(), StoreError> {
+    fn flush(&mut self, engine: &mut Engine, newest: (u64, Hash), newest_place: u64) -> Result<(), StoreError> {
         let projection = engine.take_folded();
         let turn = projection.turn;
         let mut waiting = Waiting::default();
-        waiting.add(projection, newest, &self.rows);
+        waiting.add(projection, newest_place, &self.rows);
         let mut rows = waiting.rows(engine.ledger(), newest);
         rows.snapshot = Some(engine.ledger().state_bytes());
         rows.write(self.state, self.views)?;

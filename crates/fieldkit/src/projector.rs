@@ -83,11 +83,12 @@ impl Waiting {
         !self.is_empty() && since >= Duration::from_millis(WAITING_MS_MAX)
     }
 
-    /// Adds a turn. `placed` has the journal rows of its ops; an order of an earlier turn keeps the row it has.
-    pub fn add(&mut self, projection: Projection, newest: (u64, Hash), placed: &BTreeMap<OpId, u64>) {
+    /// Adds a turn. `placed` has the journal rows of its ops, or what stands for them (`Store::place_of_row`), and `newest`
+    /// the newest one; an order of an earlier turn keeps the row it has.
+    pub fn add(&mut self, projection: Projection, newest: u64, placed: &BTreeMap<OpId, u64>) {
         self.turn = projection.turn;
         for order in projection.orders {
-            let row = placed.get(&order.order_id).copied().unwrap_or(newest.0);
+            let row = placed.get(&order.order_id).copied().unwrap_or(newest);
             let first = self.orders.get(&order.order_id).map_or(row, |known| known.0.min(row));
             self.orders.insert(order.order_id, (first, order));
         }

@@ -37,7 +37,7 @@ impl<'a> StoreShelf<'a> {
     pub fn new(store: &'a Store, ledger: &'a Ledger, organisation: [u8; 32]) -> Result<Self, StoreError> {
         let mut shelf =
             StoreShelf { store, ledger, organisation, admitted: BTreeSet::new(), fault: RefCell::new(None) };
-        let mut open: Vec<_> = store.branches()?.iter().filter_map(admission).collect();
+        let mut open: Vec<_> = store.branches()?.iter().filter_map(|(_, op)| admission(op)).collect();
         loop {
             let before = open.len();
             open.retain(|one| {

@@ -399,7 +399,8 @@ impl Shop {
         match self.store.commit(Batch { ops: &turn.ops, heads: &heads, branches: &turn.branches }) {
             Ok(commit) => {
                 let first = commit.row + 1 - turn.ops.len() as u64;
-                self.pace.placed = turn.ops.iter().zip(first..).map(|(op, row)| (op.id(), row)).collect();
+                let placed = turn.ops.iter().zip(first..);
+                self.pace.placed = placed.map(|(op, row)| (op.id(), self.store.place_of_row(row))).collect();
                 // Whoever waits now was not among those who are answered next: the group to come can expect both.
                 if self.pace.early.is_none() {
                     self.pace.early = self.asks.try_recv().ok();
@@ -436,7 +437,7 @@ impl Shop {
             }
         }
         let placed = std::mem::take(&mut self.pace.placed);
-        self.pace.waiting.add(projection, self.pace.newest, &placed);
+        self.pace.waiting.add(projection, self.store.place_of_row(self.pace.newest.0), &placed);
     }
 
     /// Hands what waits to the projector: rows are made of what is there now, so that an item sold a hundred times is
