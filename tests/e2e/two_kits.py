@@ -9,7 +9,7 @@ import json
 import shutil
 import sys
 
-from kit import Kit
+from kit import STOP_S_MAX, Kit
 
 ISSUED = 10
 GRANTED = 4
@@ -99,6 +99,7 @@ def ten_are_sold(one, other, stick):
     assert list(here.values()) == [(ISSUED - GRANTED, GRANTED), (GRANTED, ISSUED - GRANTED)], here
     sold = sell_until_refused(one, f"{GRANTED} at kit B"), sell_until_refused(other, f"{ISSUED - GRANTED} at kit A")
     assert sold == (ISSUED - GRANTED, GRANTED), sold
+    one.series = one.json("orders")[0]["series"]
     stick.carry(one, other, "--for", "kit B")
     stick.carry(other, one, "--for", "kit A")
     assert pool(one) == pool(other) == {"sold": ISSUED, "at_rest": 0, "held": {}}, (pool(one), pool(other))
@@ -156,7 +157,32 @@ def goods_move_and_come_back(one, other, stick):
     print("moved: four given, one given back, two asked for")
 
 
+def a_till_waits_for_a_witness(one, other, stick):
+    one.start("--api-only")
+    try:
+        assert one.json("status")["shut"]["items"] == [{"sku": "PIN", "name": "Pin", "here": 3}]
+        assert "after a start a witness" in sell(one, wanted=1).stderr
+        sell(other)
+        assert stick.carry(other, one)["new"] > 0, "a till that runs takes files"
+        stick.carry(one, other)
+        wrong = one.run("rights", "admit", "--slip", "1-AAAA", wanted=1)
+        assert "has not written that slip" in wrong.stderr, wrong.stderr
+        assert "a mark such as" in one.run("rights", "admit", "--slip", "last", wanted=1).stderr
+        last = max((order for order in one.json("orders") if order["series"] == one.series), key=lambda order: order["receipt"])
+        opened = one.run("rights", "admit", "--slip", last["slip"])
+        # Pins were given to kit B: a slip does not tell of that.
+        assert opened.stdout.splitlines()[-1] == "PIN: still shut, 3 here", opened.stdout
+        assert "after a start a witness" in sell(one, wanted=1).stderr
+        one.stop()
+    finally:
+        one.kill()
+    print("guarded: a till that starts anew keeps limited goods until somebody tells, and a slip tells only so much")
+
+
 def a_kit_that_was_put_back_notices(home, one, other, stick):
+    grant = stick.file("grant.fkb")
+    one.run("rights", "grant", "PIN", "1", "--to", "kit B", "--out", grant)
+    other.run("sync", "import", grant)
     shutil.copytree(other.data, f"{home}/b-image")
     sell(other)
     sell(other)
@@ -176,7 +202,7 @@ def a_kit_that_was_put_back_notices(home, one, other, stick):
     stick.carry(other, one)
     assert pool(one) == pool(other), (pool(one), pool(other))
     verified(one, other)
-    assert pool(one)["sold"] == ISSUED + 2, pool(one)
+    assert pool(one)["sold"] == ISSUED + 3, pool(one)
     assert {order["series"] for order in other.json("orders")} >= series
     print("put back: the file told kit B; its two lost sales are there again")
 
@@ -192,7 +218,14 @@ def two_histories_are_both_counted(program, home, one, other, stick):
     sell(twin)
     sell(twin)
     stick.carry(other, one)
-    assert stick.carry(twin, one)["forked"] is True
+    one.start("--api-only")
+    try:
+        assert stick.carry(twin, one)["forked"] is True
+        code = one.daemon.wait(timeout=STOP_S_MAX)
+        assert code == 1 and "two histories of one kit" in open(one.log).read(), code
+        one.daemon = None
+    finally:
+        one.kill()
     after = pool(one)["sold"]
     assert after == sold + 3, (sold, after)
     assert stick.carry(one, other)["rolled_back"] is True, "a copy of this kit is noticed like one that was put back"
@@ -213,6 +246,7 @@ def main():
     damaged_and_strange_files_give_nothing(program, home, one, other, stick)
     usage_and_names(one)
     goods_move_and_come_back(one, other, stick)
+    a_till_waits_for_a_witness(one, other, stick)
     a_kit_that_was_put_back_notices(home, one, other, stick)
     two_histories_are_both_counted(program, home, one, other, stick)
 
