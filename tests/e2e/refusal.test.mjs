@@ -17,7 +17,7 @@ async function saysAll(till, problem) {
 async function deafened(till) {
   till.allow(/ERR_FAILED|ERR_ABORTED/u);
   till.allow(/40[49]|422/u);
-  await till.page.route("**/api/v1/updates", (route) => route.abort());
+  await till.page.route("**/api/v1/updates?*", (route) => route.abort());
   await till.page.reload();
   await till.ready();
 }

@@ -51,7 +51,7 @@ stall("a price changed elsewhere reaches the cart with a word on it", async ({ k
 
 stall("a price changed just before the payment: refused, and the new total shown", async ({ kit, till, open }) => {
   // This tab hears nothing: as if the change came in the moment between two of its reads.
-  await till.page.route("**/api/v1/updates", (route) => route.abort());
+  await till.page.route("**/api/v1/updates?*", (route) => route.abort());
   await till.page.route("**/api/v1/items", (route) => route.abort());
   till.allow(/ERR_FAILED.*(updates|items)/u);
   till.allow(/409.*orders/u);
@@ -77,5 +77,5 @@ stall("a price changed just before the payment: refused, and the new total shown
   await till.shows("change", euros(700));
   await till.pay();
   assert.equal(kit.orders()[0].total.minor, 1300);
-  await till.page.unroute("**/api/v1/updates");
+  await till.page.unroute("**/api/v1/updates?*");
 });

@@ -17,7 +17,15 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("fieldkit-sim", &["fieldkit-core", "fieldkit-drivers", "fieldkit-engine"]),
     (
         "fieldkit",
-        &["fieldkit-core", "fieldkit-drivers", "fieldkit-engine", "fieldkit-sqlite", "fieldkit-http", "fieldkit-ports"],
+        &[
+            "fieldkit-core",
+            "fieldkit-drivers",
+            "fieldkit-engine",
+            "fieldkit-sqlite",
+            "fieldkit-http",
+            "fieldkit-ports",
+            "fieldkit-sync",
+        ],
     ),
     (
         "fieldkit-tests",

@@ -163,6 +163,9 @@ pub enum Refusal {
     /// Rights are given to replicas that were admitted, and taken over from them, and never from or to oneself.
     #[error("{0} is no other kit of this organisation")]
     UnknownKit(String),
+    /// The kit is one of the organisation.
+    #[error("{0} was admitted before")]
+    KitKnown(String),
     /// The pool is not hard.
     #[error("{0:?} is sold by every kit without asking")]
     NotLimited(String),
@@ -287,6 +290,7 @@ impl Refusal {
             Refusal::Keeper(_) => "keeper",
             Refusal::Unanswered(_) => "unanswered",
             Refusal::UnknownKit(_) => "unknown_kit",
+            Refusal::KitKnown(_) => "kit_known",
             Refusal::NotLimited(_) => "not_limited",
             Refusal::NothingHeld { .. } => "nothing_held",
             Refusal::UnknownOrder(_) => "unknown_order",
@@ -336,7 +340,8 @@ impl Refusal {
             Refusal::SlipOfNow => "Type the number of the last slip from before.",
             Refusal::Keeper(_) => "Sell it at a kit that was given some.",
             Refusal::Unanswered(_) => "Connect the kits that are named, or let the owner declare them absent.",
-            Refusal::UnknownKit(_) => "Look at the kits of the organisation.",
+            Refusal::UnknownKit(_) => "Look at the kits of the organisation: `fieldkit rights list`.",
+            Refusal::KitKnown(_) => "Give it what is known here: `fieldkit sync export`.",
             Refusal::NotLimited(_) => "Limit the item first, or simply sell it.",
             Refusal::NothingHeld { .. } => "Nothing is to be done.",
             Refusal::UnknownOrder(_) => "Look the order up with `fieldkit orders`.",
@@ -362,8 +367,9 @@ impl Refusal {
             "not_allowed" => 403,
             "unknown_event" | "unknown_order" | "unknown_refund" | "unknown_kit" => 404,
             "no_event" | "event_closed" | "sku_taken" | "total_differs" | "sold_out" | "slip_of_now" | "gate_shut"
-            | "keeper" | "unanswered" | "not_limited" | "nothing_held" | "nothing_left" | "void_too_late"
-            | "undone_before" | "drawer_open" | "drawer_closed" | "drawer_uncounted" | "key_reused" => 409,
+            | "keeper" | "unanswered" | "kit_known" | "not_limited" | "nothing_held" | "nothing_left"
+            | "void_too_late" | "undone_before" | "drawer_open" | "drawer_closed" | "drawer_uncounted"
+            | "key_reused" => 409,
             // Also where it is only repeated: the same key gets the same answer.
             code => payment::status(code).unwrap_or(422),
         }

@@ -666,7 +666,12 @@ impl Engine {
     /// Notes the streams that the open turn has made longer; its heads end those signed before a change of the key.
     fn note_growth(&mut self) {
         let signed = |op: &SealedOp| self.turn.heads.iter().any(|(stream, ..)| *stream == op.op.stream);
-        let grown = self.turn.ops.iter().filter(|op| !signed(op)).map(|op| op.op.stream);
+        // Streams of other replicas are signed by those.
+        let own = |op: &SealedOp| {
+            let known = self.ledger.streams.get(&op.op.stream);
+            known.is_some_and(|known| known.replica == Some(self.author.replica))
+        };
+        let grown = self.turn.ops.iter().filter(|op| own(op) && !signed(op)).map(|op| op.op.stream);
         self.unsigned.extend(grown);
         self.unsigned_turns += u64::from(!self.turn.ops.is_empty());
     }

@@ -16,8 +16,6 @@ pub struct Turn {
     pub ops: Vec<SealedOp>,
     /// Ops of other branches of forked streams.
     pub branches: Vec<SealedOp>,
-    /// Signed ends of those branches.
-    pub branch_heads: Vec<(StreamId, Head, [u8; 64])>,
     /// Ends of streams that grew, signed: now and then, not at every turn.
     pub heads: Vec<(StreamId, Head, [u8; 64])>,
 }
@@ -114,6 +112,8 @@ pub(crate) fn read_answer(op: &SealedOp) -> Option<Reading> {
         Body::RightsWrittenOff(body) => Reading::Plain(Ok(Outcome::Item(body.sku))),
         Body::HolderDeclaredLost(body) => Reading::Plain(Ok(Outcome::Item(body.sku))),
         Body::RightsAsked(body) => Reading::Plain(Ok(Outcome::Item(body.sku))),
+        // An admission that follows from a roll-back answers nobody, and nobody reads it.
+        Body::ReplicaAdmitted(_) => Reading::Plain(Ok(Outcome::Rights)),
         Body::WatchSet(_) | Body::HoldingAdmitted(_) | Body::KeeperVowed(_) | Body::HolderAnswered(_) => {
             Reading::Plain(Ok(Outcome::Rights))
         }
@@ -129,7 +129,6 @@ pub(crate) fn read_answer(op: &SealedOp) -> Option<Reading> {
         }
         Body::StreamOpened(_)
         | Body::OrganisationFounded(_)
-        | Body::ReplicaAdmitted(_)
         | Body::PersonAdded(_)
         | Body::RoleGranted(_)
         | Body::FoldRaised(_)

@@ -59,6 +59,8 @@ struct Duty {
     on_duty: BTreeSet<WitnessName>,
     /// The position that each of them must hold before the gate opens.
     fence: Option<u64>,
+    /// Whether those on duty were put there on a person's word: then only what that word opened is open in this life.
+    on_word: bool,
     /// Whether a `SetWatch` is under way.
     deciding: bool,
 }
@@ -193,7 +195,7 @@ impl WatchDesk {
         let held = |name: &WitnessName| self.holds(name, needs.stream, needs.head.seq);
         let Some(duty) = self.duties.get(&needs.event) else { return };
         let stays: BTreeSet<WitnessName> = duty.on_duty.iter().filter(|name| held(name)).copied().collect();
-        self.set(needs.event, &stays);
+        self.set(needs.event, &stays, &BTreeSet::new());
     }
 
     /// When `give_up` may have something to do.
@@ -219,9 +221,10 @@ impl WatchDesk {
             if let Some(fence) = duty.fence {
                 self.pass(*id, stream, fence, ledger.head(&stream));
             }
-            let wanted = self.wanted(event.watches.get(&own).map(|watch| watch.witnesses.as_slice()), *id, stream);
-            if let Some(wanted) = wanted {
-                self.set(*id, &wanted);
+            let before = event.watches.get(&own).map(|watch| watch.witnesses.as_slice());
+            if let Some(wanted) = self.wanted(before, *id, stream) {
+                let missed = self.missed(before, *id, stream);
+                self.set(*id, &wanted, &missed);
             }
         }
     }
@@ -238,7 +241,7 @@ impl WatchDesk {
         let Some(duty) = self.duties.get_mut(&event) else { return };
         duty.fence = None;
         if passed {
-            duty.open |= !duty.on_duty.is_empty();
+            duty.open |= !duty.on_duty.is_empty() && !duty.on_word;
         } else {
             duty.on_duty.clear();
         }
@@ -273,11 +276,27 @@ impl WatchDesk {
         ((gone || joined) && !candidates.is_empty() && duty.fence.is_none()).then_some(candidates)
     }
 
-    fn set(&mut self, event: OpId, witnesses: &BTreeSet<WitnessName>) {
+    /// Witnesses of the life before that did not agree, where a new watch begins without them: notes that it does so on
+    /// a person's word.
+    fn missed(&mut self, before: Option<&[WitnessName]>, event: OpId, stream: StreamId) -> BTreeSet<WitnessName> {
+        let agrees = |name: &&WitnessName| self.present.contains_key(*name) && self.holds(name, stream, 1);
+        let Some(duty) = self.duties.get(&event).filter(|duty| duty.on_duty.is_empty() && duty.fence.is_none()) else {
+            return BTreeSet::new();
+        };
+        let missed: BTreeSet<WitnessName> =
+            before.into_iter().flatten().filter(|name| !agrees(name)).copied().collect();
+        let on_word = !duty.open && before.is_some_and(|before| before.is_empty() || !missed.is_empty());
+        if let Some(duty) = self.duties.get_mut(&event) {
+            duty.on_word |= on_word;
+        }
+        missed
+    }
+
+    fn set(&mut self, event: OpId, witnesses: &BTreeSet<WitnessName>, missed: &BTreeSet<WitnessName>) {
         let Some(nonce) = self.nonce else { return };
         let Some(duty) = self.duties.get_mut(&event).filter(|duty| !duty.deciding) else { return };
         duty.deciding = true;
-        let lost = duty.on_duty.difference(witnesses).copied().collect();
+        let lost = duty.on_duty.union(missed).filter(|name| !witnesses.contains(*name)).copied().collect();
         self.decided += 1;
         let name = [&nonce[..], &self.decided.to_le_bytes()].concat();
         let command = Command::SetWatch { witnesses: witnesses.iter().copied().collect(), lost, nonce };

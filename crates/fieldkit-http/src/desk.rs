@@ -5,7 +5,7 @@
 //! Absent on purpose: rules and storage; this crate knows neither.
 
 use fieldkit_core::body::CatalogueImported;
-use fieldkit_core::decide::Command;
+use fieldkit_core::decide::{Command, Gate};
 use fieldkit_core::id::{Hash, OpId, ReplicaKey, StreamId};
 use fieldkit_core::ledger::Ledger;
 use fieldkit_core::op::{CommandKey, Head};
@@ -18,6 +18,23 @@ use tokio::sync::{broadcast, oneshot};
 
 /// Most asks that wait at once.
 pub const DESK_QUEUE_MAX: usize = 1024;
+
+/// Names a page that remembers; drawn by lot by the page.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct PageId(pub [u8; 16]);
+
+impl PageId {
+    /// From 32 hexadecimal digits.
+    pub fn from_hex(text: &str) -> Option<Self> {
+        let bytes = data_encoding::HEXLOWER_PERMISSIVE.decode(text.as_bytes()).ok()?;
+        bytes.try_into().ok().map(PageId)
+    }
+
+    /// As 32 hexadecimal digits.
+    pub fn text(self) -> String {
+        data_encoding::HEXLOWER.encode(&self.0)
+    }
+}
 
 /// What the loop can be asked.
 pub enum Ask {
@@ -68,10 +85,17 @@ pub enum Ask {
     },
     /// What a witness saw.
     Witness {
-        /// The sighting.
-        sighting: Sighting,
+        /// The sighting; none from a page that remembers nothing.
+        sighting: Option<Sighting>,
+        /// The page that says so, and goes on watching.
+        page: Option<PageId>,
         /// What it means.
         reply: oneshot::Sender<Verdict>,
+    },
+    /// A page that watches does not follow any more. Nothing is answered.
+    PageLeft {
+        /// Which.
+        page: PageId,
     },
     /// Let sales go to another open event.
     Choose {
@@ -94,8 +118,39 @@ pub enum Ask {
         /// Whether there is such a device here.
         reply: oneshot::Sender<bool>,
     },
+    /// Make a bundle: of everything, or of what a kit lacks.
+    Export {
+        /// The kit that will take it, where it is known.
+        receiver: Option<ReplicaKey>,
+        /// Its bytes.
+        reply: oneshot::Sender<Result<Vec<u8>, Failure>>,
+    },
+    /// Take a bundle.
+    Import {
+        /// Its bytes.
+        bytes: Vec<u8>,
+        /// What it brought.
+        reply: oneshot::Sender<Result<Imported, Failure>>,
+    },
     /// A device has something to say. Nothing is answered.
     Wake,
+}
+
+/// What a bundle brought.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Imported {
+    /// Who made it.
+    pub from: String,
+    /// Ops in it.
+    pub ops: u64,
+    /// Those that were new.
+    pub new: u64,
+    /// Streams that it speaks of.
+    pub streams: u64,
+    /// Whether it told that this kit was put back: it is a new replica from now on.
+    pub rolled_back: bool,
+    /// Whether two histories of one kit came together; the kit starts anew to count both.
+    pub forked: bool,
 }
 
 /// What the crew can want of a device.
@@ -201,6 +256,15 @@ pub enum Gain {
 pub enum Failure {
     /// The rules say no.
     Refused(Refusal),
+    /// A bundle gave nothing.
+    Bundle {
+        /// Stable word.
+        code: &'static str,
+        /// What is wrong with it.
+        detail: String,
+        /// The one next step.
+        next_step: &'static str,
+    },
     /// The kit cannot write now (disk full, safe mode); nothing was recorded.
     Unable {
         /// Stable word.
@@ -259,6 +323,8 @@ pub struct Shelf<'a> {
     pub stream: StreamId,
     /// Where acknowledged ops are.
     pub durability: Durability,
+    /// Whether limited goods of several kits may be sold, and which if not.
+    pub gate: Gate,
     /// `healthy`, `behind`, `missing` or `off`.
     pub black_box: &'static str,
     /// Whether the black box is on the kit's own medium.
@@ -308,6 +374,17 @@ pub enum Update {
     Drawer,
     /// Durability, notices, event.
     Status,
+    /// A page is to remember the second head in place of the first.
+    Remember {
+        /// Which page.
+        page: PageId,
+        /// Of which stream.
+        stream: StreamId,
+        /// What it holds.
+        from: Head,
+        /// What it shall hold.
+        to: Head,
+    },
     /// A device: its contact, or what it shows.
     Device(OpId),
     /// The kit stops: whoever follows is let go.

@@ -18,6 +18,8 @@ use std::time::Duration;
 pub const BODY_BYTES_MAX: usize = 1 << 20;
 /// Longest catalogue file, in bytes.
 pub const FILE_BYTES_MAX: usize = 16 << 20;
+/// Longest bundle of another kit, in bytes.
+pub const BUNDLE_BYTES_MAX: usize = 256 << 20;
 /// How long a body may take to arrive.
 const BODY_SECONDS_MAX: u64 = 30;
 
@@ -65,6 +67,17 @@ impl<S: Send + Sync> FromRequest<S> for WriteFile {
         let (method, uri) = (request.method().clone(), request.uri().clone());
         let bytes = bytes(request, state).await?;
         Ok(WriteFile { key: key::command_key(key, &method, &uri, &bytes), bytes })
+    }
+}
+
+/// A bundle of another kit. Taken again it changes nothing, so it needs no key.
+pub struct TakenFile(pub Bytes);
+
+impl<S: Send + Sync> FromRequest<S> for TakenFile {
+    type Rejection = Problem;
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        want_media(request.headers(), "application/octet-stream")?;
+        Ok(TakenFile(bytes(request, state).await?))
     }
 }
 
@@ -127,7 +140,8 @@ async fn bytes<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes, Pro
     })?;
     arrived.map_err(|rejection| {
         if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
-            let detail = "The body is longer than this address takes: 1 MiB, or 16 MiB for a catalogue file.";
+            let detail =
+                "The body is longer than this address takes: 1 MiB, 16 MiB for a catalogue file, 256 MiB for a bundle.";
             Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", detail, "Send less at a time.")
         } else {
             Problem::new(StatusCode::BAD_REQUEST, "body", "The body broke off.", "Send it again.")

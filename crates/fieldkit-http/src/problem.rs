@@ -47,8 +47,17 @@ pub const CODES: &[(&str, u16, &str)] = &[
     ("sku_taken", 409, "The SKU is in the catalogue already."),
     ("total_differs", 409, "The total is not the one that the caller expected."),
     ("sold_out", 409, "A hard pool has not enough units here; the detail says which kits hold more."),
+    ("gate_shut", 409, "The item is limited, and after a start no witness told yet that this kit was not put back."),
+    ("slip_of_now", 409, "The slip was printed since the start; it says nothing about the time before."),
+    ("keeper", 409, "The item is limited, and this kit keeps it for others."),
+    ("unanswered", 409, "Not every kit has answered yet."),
+    ("kit_known", 409, "The kit was admitted before."),
+    ("ambiguous_kit", 409, "The name means several kits; the detail lists them."),
+    ("slip_differs", 409, "The slip is none that this kit has written."),
+    ("bundle_organisation", 409, "The bundle belongs to another organisation."),
+    ("bundle_gap", 409, "The bundle leaves out what this kit does not have."),
     ("not_limited", 409, "The item is not limited: every kit sells it without asking."),
-    ("nothing_held", 409, "The kit holds nothing that could be taken over."),
+    ("nothing_held", 409, "The kit holds nothing that could be taken over or asked for."),
     ("nothing_left", 409, "Nothing of the order is left to give back."),
     ("void_too_late", 409, "The business day is over, or something was given back before."),
     ("undone_before", 409, "The refund was undone before."),
@@ -72,10 +81,12 @@ pub const CODES: &[(&str, u16, &str)] = &[
     ("foreign_settled", 409, "The payment without order was cleared up before."),
     ("no_receipt", 409, "The order is not paid and has no receipt yet."),
     ("key_reused", 409, "The key was used for another request."),
-    ("too_large", 413, "The body is longer than 1 MiB (catalogue files: 16 MiB)."),
+    ("too_large", 413, "The body is longer than 1 MiB (catalogue files: 16 MiB, bundles: 256 MiB)."),
     ("media_type", 415, "The body is of another media type than the address wants."),
     ("wrong_host", 421, "The request names a host that this kit does not answer to."),
     ("field", 422, "A field or parameter is missing, unknown, of the wrong type or out of range; the detail names it."),
+    ("bundle", 422, "The file is no bundle, is damaged, or breaks the rules; nothing of it was taken."),
+    ("bundle_version", 422, "The bundle is of a version that this program does not know."),
     ("catalogue_file", 422, "The catalogue file cannot be read at all."),
     ("text", 422, "A text is missing, too long or has control characters."),
     ("unknown_zone", 422, "The zone is not in the IANA database."),
@@ -148,6 +159,12 @@ impl Problem {
     pub fn failed(failure: &Failure) -> Self {
         match failure {
             Failure::Refused(refusal) => Problem::refused(refusal),
+            Failure::Bundle { code, detail, next_step } => {
+                let known = CODES.iter().find(|(known, _, _)| known == code);
+                let status = known.and_then(|(_, status, _)| StatusCode::from_u16(*status).ok());
+                let status = status.unwrap_or(StatusCode::UNPROCESSABLE_ENTITY);
+                Problem::new(status, code, sentence(detail), *next_step)
+            }
             Failure::Unable { code, detail, next_step } => {
                 Problem::new(StatusCode::SERVICE_UNAVAILABLE, code, sentence(detail), next_step)
             }
@@ -205,6 +222,31 @@ impl Problem {
         problem.detail = "The kit recorded this and then could not show it.".to_owned();
         problem.touched = SHOWN_LATER;
         problem
+    }
+
+    /// A name that means several kits.
+    pub fn ambiguous_kit(detail: String) -> Self {
+        let next = "Say the beginning of its key instead of its name.";
+        Problem::new(StatusCode::CONFLICT, "ambiguous_kit", detail, next)
+    }
+
+    /// Nobody can be asked.
+    pub fn nobody_holds() -> Self {
+        let detail = "No other kit holds any of it, as far as this kit knows.";
+        Problem::new(
+            StatusCode::CONFLICT,
+            "nothing_held",
+            detail,
+            "Exchange files with the other kits, then look again.",
+        )
+    }
+
+    /// A slip that this kit has not written.
+    pub fn slip_differs() -> Self {
+        let detail = "This kit has not written that slip: the mark was mistyped, or the kit was put back.";
+        let next = "Type it once more. If it is right, this kit lacks sales: open a till page that was open before, or take \
+                    a file of another kit.";
+        Problem::new(StatusCode::CONFLICT, "slip_differs", detail, next)
     }
 
     /// An address where there is nothing.

@@ -3,8 +3,10 @@
 //! Promises: replies are a function of the durable state; times are in the event's zone.
 //! Absent on purpose: HTML. Names leave as JSON only, and the receipt's QR contains its token and nothing else.
 
+mod kits;
 mod payments;
 
+pub use kits::{kit, kits, meant, pool_of, pools};
 pub use payments::{event_of_foreign, foreign, foreign_payments, payments};
 
 use crate::desk::{DeviceShown, Durability, Notice, Shelf};
@@ -57,6 +59,7 @@ pub fn status(shelf: &Shelf<'_>) -> wire::Status {
         clock: wire::Clock { quality: shelf.clock_quality, now: time(shelf.now_ms, zone) },
         head: head(shelf),
         drawer: drawer_word(shelf.event.and_then(|id| own_drawer(shelf, id)).map(|(_, drawer)| drawer)),
+        shut: kits::shut(shelf),
         notices: notices(shelf),
     }
 }
@@ -125,27 +128,26 @@ pub fn current_event(shelf: &Shelf<'_>) -> Option<wire::EventName> {
 /// Items of the open event; none without one.
 pub fn items(shelf: &Shelf<'_>) -> Vec<wire::Item> {
     let Some((id, event)) = open_event(shelf) else { return Vec::new() };
-    event.items.iter().map(|(sku, known)| item(id, event, sku, known)).collect()
+    event.items.iter().map(|(sku, known)| item(shelf, id, event, sku, known)).collect()
 }
 
 /// One item of the open event.
 pub fn item_of(shelf: &Shelf<'_>, sku: &str) -> Option<wire::Item> {
     let (id, event) = open_event(shelf)?;
-    event.items.get(sku).map(|known| item(id, event, sku, known))
+    event.items.get(sku).map(|known| item(shelf, id, event, sku, known))
 }
 
 /// Units of one item.
 pub fn stock(shelf: &Shelf<'_>, sku: &str) -> Option<wire::StockUpdate> {
     let (id, event) = open_event(shelf)?;
     let pool = PoolId::of(&id, sku);
-    event.items.contains_key(sku).then(|| wire::StockUpdate {
-        sku: sku.to_owned(),
-        here: event.here(pool),
-        sold: event.sold(pool),
-    })
+    let (here, elsewhere) = kits::units(shelf, id, event, sku);
+    let known = event.items.contains_key(sku);
+    known.then(|| wire::StockUpdate { sku: sku.to_owned(), here, elsewhere, sold: event.sold(pool) })
 }
 
-fn item(event_id: OpId, event: &Event, sku: &str, item: &Item) -> wire::Item {
+fn item(shelf: &Shelf<'_>, event_id: OpId, event: &Event, sku: &str, item: &Item) -> wire::Item {
+    let (here, elsewhere) = kits::units(shelf, event_id, event, sku);
     let currency = event.opened.currency;
     let pool = PoolId::of(&event_id, sku);
     let tax_rate = item.tax_rate.value().cloned().unwrap_or_default();
@@ -166,8 +168,8 @@ fn item(event_id: OpId, event: &Event, sku: &str, item: &Item) -> wire::Item {
             Limit::Uncounted => wire::Limit::Uncounted,
         },
         offered: item.offered.value().copied().unwrap_or(true),
-        here: event.here(pool),
-        elsewhere: 0,
+        here,
+        elsewhere,
         sold: event.sold(pool),
         price_conflict: item.price.conflict().into_iter().map(|price| Money::new(*price, currency)).collect(),
     }

@@ -9,17 +9,19 @@ mod drawer;
 mod events;
 mod foreign;
 mod items;
+mod kits;
 mod orders;
 mod payments;
+mod rights;
 mod updates;
 
 use crate::desk::Desk;
-use crate::extract::{BODY_BYTES_MAX, FILE_BYTES_MAX};
+use crate::extract::{BODY_BYTES_MAX, BUNDLE_BYTES_MAX, FILE_BYTES_MAX};
 use crate::guard::{Policy, guard};
 use crate::pages;
 use crate::pictures::Pictures;
 use crate::problem::{CODES, Problem, ProblemBody};
-use crate::shop::Shop;
+use crate::shop::{Shop, Watchers};
 use crate::wire::Money;
 use axum::extract::DefaultBodyLimit;
 use axum::response::IntoResponse;
@@ -44,7 +46,7 @@ const FOLLOWERS_MAX: usize = 64;
 #[derive(OpenApi)]
 #[openapi(
     info(title = "fieldkit", description = "The API of a kit, version 1."),
-    components(schemas(ProblemBody, crate::wire::StockUpdate, crate::wire::OrderUpdate, crate::wire::Head)),
+    components(schemas(ProblemBody, crate::wire::StockUpdate, crate::wire::OrderUpdate, crate::wire::Head, crate::wire::Remember)),
     tags(
         (name = "kit", description = "What works now, and whether the journal is whole"),
         (name = "events", description = "Selling occasions"),
@@ -52,6 +54,7 @@ const FOLLOWERS_MAX: usize = 64;
         (name = "orders", description = "Sales, refunds, receipts"),
         (name = "payments", description = "Cards: attempts to charge, their outcome, charges that belong to no order"),
         (name = "devices", description = "Terminals: their contact, what they show, what the crew wants of them"),
+        (name = "kits", description = "Kits of one organisation, files between them, limited goods that they share"),
         (name = "drawer", description = "Cash in the drawer"),
     )
 )]
@@ -66,7 +69,7 @@ pub fn router(desk: Desk, policy: Policy, pictures: Arc<dyn Pictures>) -> Router
 pub(crate) fn router_with(desk: Desk, policy: Policy, pictures: Arc<dyn Pictures>, pages: Vec<pages::Page>) -> Router {
     let followers = Arc::new(Semaphore::new(FOLLOWERS_MAX));
     let local_files = policy == Policy::Socket;
-    let shop = Shop { desk, pictures, local_files, pages: Arc::new(pages), followers };
+    let shop = Shop { desk, pictures, local_files, pages: Arc::new(pages), followers, watchers: Watchers::default() };
     let (routes, document) = api().split_for_parts();
     let document = described(document);
     let inside = routes
@@ -86,6 +89,8 @@ pub fn open_api() -> Document {
 
 fn api() -> OpenApiRouter<Shop> {
     let file = OpenApiRouter::new().routes(routes!(items::import)).layer(DefaultBodyLimit::max(FILE_BYTES_MAX));
+    let bundle = OpenApiRouter::new().routes(routes!(kits::export, kits::import));
+    let bundle = bundle.layer(DefaultBodyLimit::max(BUNDLE_BYTES_MAX));
     OpenApiRouter::with_openapi(Description::openapi())
         .routes(routes!(checks::status))
         .routes(routes!(checks::witness))
@@ -120,7 +125,14 @@ fn api() -> OpenApiRouter<Shop> {
         .routes(routes!(drawer::open))
         .routes(routes!(drawer::count))
         .routes(routes!(drawer::move_cash))
+        .routes(routes!(kits::list, kits::admit))
+        .routes(routes!(rights::list))
+        .routes(routes!(rights::grant))
+        .routes(routes!(rights::ask))
+        .routes(routes!(rights::lost))
+        .routes(routes!(rights::admit))
         .merge(file)
+        .merge(bundle)
 }
 
 /// Adds what the macros cannot know: the version and every code.
@@ -128,7 +140,7 @@ fn described(mut document: Document) -> Document {
     document.info.version = env!("CARGO_PKG_VERSION").to_owned();
     let mut text = String::from(
         "The API of a kit, version 1. Amounts are whole minor units with their currency; times are RFC 3339 with \
-         offset.\n\nEvery POST and PATCH but `/witness` and the wishes at `/devices` needs `Idempotency-Key` (1 to 63 visible \
+         offset.\n\nEvery POST and PATCH but `/witness`, `/bundle` and the wishes at `/devices` needs `Idempotency-Key` (1 to 63 visible \
          ASCII characters). \
          The same key with the same request gets the same answer again, with `Idempotency-Replayed: true`; with \
          another request it gets 409 `key_reused`. After `outcome_unknown`, and after no answer at all, ask again \

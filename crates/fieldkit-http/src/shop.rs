@@ -3,7 +3,7 @@
 //! Promises: every wait has a deadline; a write that was not answered is never called refused.
 //! Absent on purpose: retries. Whoever asks knows whether asking again is worth it.
 
-use crate::desk::{Ask, Desk, Given, OrderSelector, Shelf};
+use crate::desk::{Ask, Desk, Given, OrderSelector, PageId, Shelf};
 use crate::pages::Page;
 use crate::pictures::Pictures;
 use crate::problem::{Problem, REPLAYED};
@@ -15,7 +15,8 @@ use fieldkit_core::id::OpId;
 use fieldkit_core::op::CommandKey;
 use fieldkit_core::order::Order;
 use serde::Serialize;
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::{Semaphore, oneshot};
 
@@ -39,6 +40,36 @@ pub struct Shop {
     pub pages: Arc<Vec<Page>>,
     /// Pages that may follow the updates.
     pub followers: Arc<Semaphore>,
+    /// Pages that watch, and in how many tabs.
+    pub watchers: Watchers,
+}
+
+/// Pages that watch, and in how many tabs: those of one browser share what they remember and are one page.
+#[derive(Clone, Default)]
+pub struct Watchers(Arc<Mutex<BTreeMap<PageId, u32>>>);
+
+impl Watchers {
+    /// A tab begins to follow.
+    pub fn begin(&self, page: PageId) {
+        *self.tabs().entry(page).or_default() += 1;
+    }
+
+    /// A tab is gone; whether it was the last of its page.
+    pub fn end(&self, page: PageId) -> bool {
+        let mut tabs = self.tabs();
+        let left = tabs.get(&page).map_or(0, |count| count.saturating_sub(1));
+        if left == 0 {
+            tabs.remove(&page)
+        } else {
+            tabs.insert(page, left)
+        };
+        left == 0
+    }
+
+    fn tabs(&self) -> MutexGuard<'_, BTreeMap<PageId, u32>> {
+        // A count is whole whatever happened beside it.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// Whether a command was answered before, and where its ops are.

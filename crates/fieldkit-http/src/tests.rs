@@ -6,6 +6,7 @@ mod guarding;
 mod importing;
 mod paying;
 mod selling;
+mod sharing;
 
 use crate::desk::{
     Ask, Desk, DeviceShown, DeviceWish, Durability, Failure, Gain, Given, LinkState, OrderSelector, Shelf, Update,
@@ -21,13 +22,14 @@ use axum::body::{Body, to_bytes};
 use axum::http::{HeaderMap, Request, StatusCode};
 use ed25519_dalek::{Signer, SigningKey};
 use fieldkit_core::body::{DeviceRole, Prices, ReplicaAdmitted, Seller, TaxRate};
-use fieldkit_core::decide::{Command, Founding, NewEvent};
+use fieldkit_core::decide::{Command, Founding, Gate, NewEvent};
 use fieldkit_core::event::EventState;
 use fieldkit_core::id::{Hash, OpId, ReplicaKey, Space, StreamId, Zero};
 use fieldkit_core::ledger::Ledger;
 use fieldkit_core::op::{Actor, Head};
 use fieldkit_core::order::Order;
 use fieldkit_core::stamp::ClockQuality;
+use fieldkit_core::witness::Verdict;
 use fieldkit_engine::{Answer, Asked, Engine, Input, Outcome, Output, Ticket};
 use futures_util::future::BoxFuture;
 use serde_json::{Value, json};
@@ -274,7 +276,9 @@ impl Loop {
             Ask::Choose { event, reply } => {
                 let _ = reply.send(self.open_event() == Some(event));
             }
-            Ask::Witness { sighting, reply } => {
+            Ask::Export { .. } | Ask::Import { .. } | Ask::PageLeft { .. } => {}
+            Ask::Witness { sighting: None, reply, .. } => drop(reply.send(Verdict::Agrees)),
+            Ask::Witness { sighting: Some(sighting), reply, .. } => {
                 let ledger = self.engine.ledger();
                 let hash_at = |id: OpId| Some(ledger.head(&id.stream)).filter(|head| head.seq == id.seq);
                 let (_, _, verdict) = self.engine.judge(&sighting, |id| hash_at(id).map(|head| head.hash));
@@ -361,6 +365,7 @@ impl Loop {
             event: self.open_event(),
             stream: self.engine.newest_stream(),
             durability: Durability::OnThisKit,
+            gate: Gate::Open,
             black_box: "off",
             box_same_medium: false,
             safe_mode: false,

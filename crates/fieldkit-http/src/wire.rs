@@ -5,9 +5,11 @@
 //! Absent on purpose: conversion from the ledger (`render`).
 
 mod ask;
+mod kits;
 mod tell;
 
 pub use ask::*;
+pub use kits::*;
 pub use tell::*;
 
 use fieldkit_core::money;

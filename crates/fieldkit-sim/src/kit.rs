@@ -212,7 +212,7 @@ impl Kit {
         self.storing.push_back(std::mem::take(&mut self.taken));
         let signed =
             |(stream, head, signature): &(_, _, _)| SignedHead { stream: *stream, head: *head, signature: *signature };
-        let heads: Vec<SignedHead> = turn.heads.iter().chain(&turn.branch_heads).map(signed).collect();
+        let heads: Vec<SignedHead> = turn.heads.iter().map(signed).collect();
         self.journal.write(&ops, &heads);
         self.journal.write_branches(&branches);
         if !self.box_behind {

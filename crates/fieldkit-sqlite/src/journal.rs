@@ -8,7 +8,7 @@ use crate::error::StoreError;
 use crate::failpoint;
 use crate::sqlite::{self, Durability, Sharing};
 use crate::store::SignedHead;
-use fieldkit_core::body::Body;
+use fieldkit_core::body::{Body, StreamOpened};
 use fieldkit_core::chain::ChainError;
 use fieldkit_core::id::{Hash, OpId, ReplicaKey, StreamId};
 use fieldkit_core::op::{Head, SealedOp};
@@ -69,15 +69,22 @@ pub(crate) struct Journal {
     path: PathBuf,
     pub streams: BTreeMap<StreamId, StreamRow>,
     pub last_row: u64,
+    /// Streams with branches.
+    pub parted: BTreeSet<StreamId>,
     /// Whether the file knows its log, so that the log is not taken for another's after a kill.
     log_noted: Cell<bool>,
 }
 
 /// The ops of a batch that are new, and where they lead.
+#[derive(Default)]
 pub(crate) struct Plan<'a> {
     pub ops: Vec<&'a SealedOp>,
     /// Signed ends that hold after the batch.
     pub signed: Vec<SignedHead>,
+    /// Ops of other branches that are new.
+    pub branches: Vec<&'a SealedOp>,
+    /// Signed ends of other branches.
+    pub branch_heads: Vec<SignedHead>,
     heads: BTreeMap<StreamId, Head>,
 }
 
@@ -92,6 +99,7 @@ impl Journal {
             path: path.to_owned(),
             streams: BTreeMap::new(),
             last_row: 0,
+            parted: BTreeSet::new(),
             log_noted: Cell::new(wal_salt(path)?.is_some()),
         };
         journal.verify_length()?;
@@ -107,7 +115,8 @@ impl Journal {
         let failed = StoreError::sqlite("make", &path);
         let mut connection = Connection::open_in_memory().map_err(failed)?;
         sqlite::migrate(&mut connection, &path, schema::migrations::runner())?;
-        Ok(Journal { connection, path, streams: BTreeMap::new(), last_row: 0, log_noted: Cell::new(true) })
+        let (streams, parted) = (BTreeMap::new(), BTreeSet::new());
+        Ok(Journal { connection, path, streams, last_row: 0, parted, log_noted: Cell::new(true) })
     }
 
     pub fn path(&self) -> &Path {
@@ -124,8 +133,13 @@ impl Journal {
 
     /// Sorts out what is new. What is known changes nothing; what contradicts or leaves a gap is an error. Signatures
     /// were checked by whoever brought them.
-    pub fn plan<'a>(&self, ops: &'a [SealedOp], signed: &[SignedHead]) -> Result<Plan<'a>, StoreError> {
-        let mut plan = Plan { ops: Vec::with_capacity(ops.len()), signed: Vec::new(), heads: BTreeMap::new() };
+    pub fn plan<'a>(
+        &self,
+        ops: &'a [SealedOp],
+        branches: &'a [SealedOp],
+        signed: &[SignedHead],
+    ) -> Result<Plan<'a>, StoreError> {
+        let mut plan = Plan { ops: Vec::with_capacity(ops.len()), ..Plan::default() };
         for op in ops {
             let stream = op.op.stream;
             let head = plan.heads.get(&stream).copied().unwrap_or_else(|| self.head(&stream));
@@ -146,10 +160,13 @@ impl Journal {
                 return Err(StoreError::Fork { series: stream.series(), seq: op.op.seq });
             }
         }
+        plan.branches = self.plan_branches(branches, &plan.ops)?;
         for signed in signed {
             let end = plan.heads.get(&signed.stream).copied().unwrap_or_else(|| self.head(&signed.stream));
             if signed.head == end {
                 plan.signed.push(signed.clone());
+            } else if self.ends_branch(signed.stream, &signed.head, &plan.branches)? {
+                plan.branch_heads.push(signed.clone());
             } else if signed.head.seq >= end.seq {
                 return Err(StoreError::Gap { series: signed.stream.series(), seq: signed.head.seq, head: end.seq });
             }
@@ -189,6 +206,7 @@ impl Journal {
                 known.head = *head;
             }
         }
+        self.parted.extend(plan.branches.iter().map(|op| op.op.stream));
         Ok(())
     }
 
@@ -218,7 +236,10 @@ impl Journal {
             };
             upsert.execute(params![no, signed.head.seq, signed.head.hash.0, signed.signature])?;
         }
-        Ok(())
+        self.write_branches(plan, |stream| {
+            let new = fresh.iter().find(|(known, _)| known == stream).map(|(_, no)| *no);
+            new.or_else(|| self.streams.get(stream).map(|known| known.no))
+        })
     }
 
     fn stream_no(&self, stream: StreamId, fresh: &mut Vec<(StreamId, i64)>) -> rusqlite::Result<i64> {
@@ -513,9 +534,9 @@ impl Journal {
                 streams.insert(StreamId(id), StreamRow { no, head });
             }
             let last_row: Option<u64> = self.connection.query_row("SELECT max(row) FROM op", [], |row| row.get(0))?;
-            Ok((streams, last_row.unwrap_or(0)))
+            Ok((streams, last_row.unwrap_or(0), Journal::read_parted(&self.connection)?))
         })();
-        (self.streams, self.last_row) = ends.map_err(failed)?;
+        (self.streams, self.last_row, self.parted) = ends.map_err(failed)?;
         let dense = self.streams.values().map(|row| row.no).max().unwrap_or(0) == self.streams.len() as i64;
         if dense { Ok(()) } else { Err(StoreError::damaged(&self.path, "the list of streams has a hole")) }
     }
@@ -601,10 +622,15 @@ type EachStored<'a> = &'a mut dyn FnMut(u64, [u8; 32], &[u8]) -> Result<bool, St
 
 /// The key that a stream's first op binds it to.
 pub(crate) fn opened_by(op: &SealedOp) -> Option<ReplicaKey> {
+    opening(op).map(|opened| opened.replica)
+}
+
+/// What the op that binds a stream to its key and space says.
+pub(crate) fn opening(op: &SealedOp) -> Option<StreamOpened> {
     match Body::open(op.op.kind, &op.op.body) {
         Ok(Body::StreamOpened(opened)) => {
             let bound = op.op.seq == 1 && StreamId::of(&opened.replica, &opened.space) == op.op.stream;
-            bound.then_some(opened.replica)
+            bound.then_some(opened)
         }
         _ => None,
     }

@@ -6,6 +6,7 @@
 
 mod black_box;
 mod box_place;
+mod branches;
 pub mod error;
 pub mod failpoint;
 mod journal;
@@ -22,6 +23,7 @@ pub mod verify;
 pub mod views;
 
 pub use box_place::BoxAbsence;
+pub use branches::{Placed, Position};
 pub use error::{Retry, StoreError};
 pub use place::{BLACK_BOX, BlackBoxPlace, Options};
 pub use store::{Batch, BoxState, Commit, Copies, Maintenance, SignedHead, StartReport, Store};

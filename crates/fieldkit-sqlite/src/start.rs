@@ -154,7 +154,7 @@ fn rebuild(
         }
         pending.clear();
         pending.push(op);
-        let plan = fresh.plan(&pending, &[])?;
+        let plan = fresh.plan(&pending, &[], &[])?;
         fresh.append(&plan)
     })?;
     if lacking > 0 || fresh.last_row == 0 {
@@ -524,7 +524,7 @@ impl Intake {
             return Ok(0);
         }
         failpoint::hit("start.adopt.before_commit");
-        let plan = journal.plan(&self.ops, &heads)?;
+        let plan = journal.plan(&self.ops, &[], &heads)?;
         journal.append(&plan)?;
         failpoint::hit("start.adopt.after_commit");
         let adopted = plan.ops.len() as u64;

@@ -82,6 +82,12 @@ impl StateWriter {
             }
             Err(error) => return Err(error),
         }
+        StateWriter::begin_anew(directory)
+    }
+
+    /// Removes the state in `directory` and starts at row 0.
+    pub fn begin_anew(directory: &Path) -> Result<StateWriter, StoreError> {
+        let path = directory.join(place::STATE);
         remove(&path)?;
         StateWriter::existing(&path).map(|(writer, _)| writer)
     }

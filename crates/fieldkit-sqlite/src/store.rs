@@ -8,6 +8,7 @@
 
 use crate::black_box;
 use crate::box_place::{self, BoxAbsence};
+use crate::branches::{Placed, Position};
 use crate::error::StoreError;
 use crate::failpoint;
 use crate::journal::{BoxMark, Journal};
@@ -17,6 +18,7 @@ use crate::segment::Sealer;
 use crate::space::{Ballast, Level, Space};
 use crate::start::{self, Boxed};
 use crate::verify::{self, Verdict};
+use fieldkit_core::body::StreamOpened;
 use fieldkit_core::id::{Hash, OpId, StreamId};
 use fieldkit_core::op::{Head, SealedOp};
 use std::collections::BTreeMap;
@@ -55,6 +57,8 @@ pub struct Batch<'a> {
     pub ops: &'a [SealedOp],
     /// The new ends of their streams.
     pub heads: &'a [SignedHead],
+    /// Ops of other branches of forked streams, causes first; those among `ops` come before them.
+    pub branches: &'a [SealedOp],
 }
 
 /// How many devices hold what was committed.
@@ -209,7 +213,7 @@ impl Store {
                 if op.follows(&journal.head(&op.op.stream)) {
                     tail.clear();
                     tail.push(op);
-                    let plan = journal.plan(&tail, &[])?;
+                    let plan = journal.plan(&tail, &[], &[])?;
                     journal.append(&plan)?;
                 }
                 Ok(())
@@ -231,7 +235,7 @@ impl Store {
             Mode::Full => return Err(StoreError::NoSpace { path: self.journal.path().to_owned() }),
             Mode::AloneReading(reason) => return Err(StoreError::BoxNotWhole { reason: reason.clone() }),
         }
-        let plan = self.journal.plan(batch.ops, batch.heads)?;
+        let plan = self.journal.plan(batch.ops, batch.branches, batch.heads)?;
         let row = self.journal.last_row + plan.ops.len() as u64;
         self.link.hand(&plan.ops, &plan.signed, row);
         match self.journal.append(&plan) {
@@ -278,6 +282,54 @@ impl Store {
     /// The end of every stream.
     pub fn heads(&self) -> BTreeMap<StreamId, Head> {
         self.journal.streams.iter().map(|(stream, row)| (*stream, row.head)).collect()
+    }
+
+    /// Ops of other branches of forked streams and where they stand, causes first.
+    pub fn branches(&self) -> Result<Vec<(Position, SealedOp)>, StoreError> {
+        self.journal.branches()
+    }
+
+    /// Whether a stream has branches.
+    pub fn is_parted(&self, stream: &StreamId) -> bool {
+        self.journal.parted.contains(stream)
+    }
+
+    /// Whether any stream has.
+    pub fn has_branches(&self) -> bool {
+        !self.journal.parted.is_empty()
+    }
+
+    /// What stands for a row where ops are ordered: with branches, rows leave room for the ops behind them.
+    pub fn place_of_row(&self, row: u64) -> u64 {
+        if self.has_branches() { Position::of_row(row).0 } else { row }
+    }
+
+    /// Hashes of the ops at a place, one for each branch.
+    pub fn hashes(&self, id: OpId) -> Result<Vec<Hash>, StoreError> {
+        self.journal.hashes(id)
+    }
+
+    /// The ops at a place, one for each branch, as bytes.
+    pub fn placed(&self, id: OpId) -> Result<Vec<Placed>, StoreError> {
+        self.journal.placed(id)
+    }
+
+    /// The row of an op that stands in one.
+    pub fn row_at(&self, id: OpId) -> Result<Option<u64>, StoreError> {
+        self.journal.row_at(id)
+    }
+
+    /// The key that a stream is bound to by the op that opens it.
+    pub fn opened_by(&self, stream: StreamId) -> Result<Option<StreamOpened>, StoreError> {
+        let first = self.journal.op(&OpId { stream, seq: 1 })?;
+        Ok(first.and_then(|op| crate::journal::opening(&op)))
+    }
+
+    /// The signed ends of streams, then those of branches.
+    pub fn signed_ends(&self) -> Result<Vec<SignedHead>, StoreError> {
+        let mut ends = self.journal.signed_heads()?;
+        ends.extend(self.journal.branch_heads()?);
+        Ok(ends)
     }
 
     /// The signed ends of streams.

@@ -12,10 +12,10 @@ use crate::segment;
 use crate::store::SignedHead;
 use fieldkit_core::chain::{ChainCheck, ChainError};
 use fieldkit_core::id::{Hash, OpId, ReplicaKey, StreamId};
-use fieldkit_core::op::Head;
+use fieldkit_core::op::{Head, SealedOp};
 use rusqlite::types::ValueRef;
-use rusqlite::{Connection, OpenFlags};
-use std::collections::BTreeMap;
+use rusqlite::{Connection, OpenFlags, OptionalExtension};
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 /// What a verification found.
@@ -328,6 +328,55 @@ fn walk(connection: &Connection, verdict: &mut Verdict) -> Result<(), WalkError>
         };
         let there: Option<[u8; 32]> = there;
         check.signed_head(*stream, signed, there.map(Hash), &signature)?;
+        verdict.signed += 1;
+    }
+    branches(connection, &names, &keys, verdict)
+}
+
+/// Every op of another branch hangs together with the rows, and every signed end of one is its author's.
+fn branches(
+    connection: &Connection,
+    names: &BTreeMap<i64, StreamId>,
+    keys: &BTreeMap<StreamId, ReplicaKey>,
+    verdict: &mut Verdict,
+) -> Result<(), WalkError> {
+    let mut row_of = connection.prepare("SELECT hash FROM op WHERE stream = ?1 AND seq = ?2")?;
+    let mut known: BTreeSet<(StreamId, u64, Hash)> = BTreeSet::new();
+    let mut select = connection.prepare("SELECT hash, stream, seq, bytes FROM branch ORDER BY position")?;
+    let mut rows = select.query([])?;
+    while let Some(row) = rows.next()? {
+        let (hash, no, seq, bytes): ([u8; 32], i64, u64, Vec<u8>) =
+            (row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?);
+        let Some(stream) = names.get(&no).copied() else {
+            return Err(WalkError::Fault(Fault::Row { row: no, detail: "a branch names no stream".into() }));
+        };
+        let series = || stream.series();
+        let op = SealedOp::open(&bytes).map_err(|source| ChainError::Unreadable { series: series(), seq, source })?;
+        if op.hash.0 != hash || op.id() != (OpId { stream, seq }) {
+            return Err(ChainError::Misfiled { series: series(), seq }.into());
+        }
+        let before = seq.saturating_sub(1);
+        let below: Option<[u8; 32]> = row_of.query_row((no, before), |row| row.get(0)).optional()?;
+        let continues = below == Some(op.op.prev.0) || known.contains(&(stream, before, op.op.prev));
+        if seq != 1 && !continues {
+            return Err(ChainError::Broken { series: series(), seq }.into());
+        }
+        known.insert((stream, seq, op.hash));
+        verdict.ops += 1;
+    }
+    let mut select = connection.prepare("SELECT stream, seq, hash, signature FROM branch_head ORDER BY stream, seq")?;
+    let mut rows = select.query([])?;
+    while let Some(row) = rows.next()? {
+        let (no, seq, signature): (i64, u64, [u8; 64]) = (row.get(0)?, row.get(1)?, row.get(3)?);
+        let head = Head { seq, hash: Hash(row.get(2)?) };
+        let sound = names.get(&no).filter(|stream| {
+            let signed = keys.get(*stream).is_some_and(|key| head.verify(stream, key, &signature));
+            signed && known.contains(&(**stream, seq, head.hash))
+        });
+        if sound.is_none() {
+            let series = names.get(&no).map(StreamId::series).unwrap_or_default();
+            return Err(ChainError::Signature { series, seq }.into());
+        }
         verdict.signed += 1;
     }
     Ok(())

@@ -12,7 +12,7 @@ use crate::wire::BATCH_BYTES;
 use fieldkit_core::codec::{Canonical, DecodeError, Reader, put_bytes, record};
 use fieldkit_core::id::{Hash, OpId, ReplicaKey, StreamId};
 use fieldkit_core::op::{Head, SealedOp};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// How a bundle begins.
 pub const MAGIC: &[u8; 16] = b"fieldkit bundle\n";
@@ -72,6 +72,28 @@ pub enum BundleError {
     /// What it holds breaks the rules.
     #[error("the bundle is not taken")]
     Fault(#[source] Fault),
+}
+
+/// What a bundle says about itself, before anything of it is verified.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Label {
+    /// The organisation's public key.
+    pub organisation: [u8; 32],
+    /// Who made it.
+    pub replica: ReplicaKey,
+    /// Streams whose ends it names.
+    pub streams: usize,
+    /// Ops in it.
+    pub ops: usize,
+}
+
+impl Label {
+    /// Reads what a file says about itself.
+    pub fn read(bytes: &[u8]) -> Result<Label, BundleError> {
+        let Content { organisation, replica, tips, ops } = read(bytes)?;
+        let streams: BTreeSet<StreamId> = tips.iter().map(Tip::stream).collect();
+        Ok(Label { organisation, replica, streams: streams.len(), ops: ops.len() })
+    }
 }
 
 impl Bundle {

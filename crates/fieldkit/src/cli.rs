@@ -3,6 +3,10 @@
 //! Promises: names and options stay, or change with a decision record; data goes to stdout, talk to stderr.
 //! Absent on purpose: what commands do (`commands`).
 
+mod kits;
+
+pub use kits::{Join, Rights, Sync};
+
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
@@ -64,9 +68,9 @@ pub enum Command {
     /// Take over a catalogue file, or add and change items
     #[command(subcommand)]
     Catalog(Catalog),
-    /// List items with price and stock, or change the stock of one
+    /// List items with price and stock, change the stock of one, or see who holds limited goods
     #[command(
-        after_help = "Examples:\n  fieldkit stock\n  fieldkit stock --set MUG=12 --reason counted\n  fieldkit stock --change MUG=-1 --reason damaged"
+        after_help = "Examples:\n  fieldkit stock\n  fieldkit stock --set MUG=12 --reason counted\n  fieldkit stock --change MUG=-1 --reason damaged\n  fieldkit stock pool PIN"
     )]
     Stock(Stock),
     /// Sell
@@ -90,6 +94,15 @@ pub enum Command {
     /// Open or count the drawer, put cash in or take it out
     #[command(subcommand)]
     Cash(Cash),
+    /// Let several kits sell together: ask, admit, finish
+    #[command(subcommand)]
+    Join(Join),
+    /// Exchange what kits know, by files
+    #[command(subcommand)]
+    Sync(Sync),
+    /// Move limited goods between kits
+    #[command(subcommand)]
+    Rights(Rights),
     /// Find devices, give them roles, list them, ask or stop them
     #[command(subcommand)]
     Device(Device),
@@ -284,6 +297,9 @@ pub enum Catalog {
         /// Type the price at the till
         #[arg(long)]
         open_price: Option<bool>,
+        /// What happens at zero: soft sells on, hard refuses and names who has more
+        #[arg(long, value_parser = ["soft", "hard", "uncounted"])]
+        limit: Option<String>,
         /// Units at hand, for a new item
         #[arg(long)]
         count: Option<i64>,
@@ -295,6 +311,7 @@ pub enum Catalog {
 
 /// `stock`
 #[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub struct Stock {
     /// Set the count of an item: SKU=COUNT
     #[arg(long, value_name = "SKU=COUNT", conflicts_with = "change")]
@@ -308,6 +325,20 @@ pub struct Stock {
     /// Its key
     #[command(flatten)]
     pub repeat: Repeat,
+    /// What to do instead
+    #[command(subcommand)]
+    pub command: Option<StockCommand>,
+}
+
+/// `stock …`
+#[derive(Debug, Subcommand)]
+pub enum StockCommand {
+    /// Say who holds how many of a limited item, how many are sold, how many rest
+    #[command(after_help = "Example:\n  fieldkit stock pool PIN")]
+    Pool {
+        /// Its SKU
+        sku: String,
+    },
 }
 
 /// `sell`

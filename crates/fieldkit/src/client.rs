@@ -115,6 +115,19 @@ impl Client {
         self.send_keyed(request, key, IMPORT_SECONDS_MAX).await
     }
 
+    /// Reads a file.
+    pub async fn get_file(&self, path: &str, seconds: u64) -> Result<(StatusCode, axum::body::Bytes)> {
+        let request = Request::builder().method(Method::GET).uri(path).header("host", "localhost");
+        self.send_for_bytes(request.body(Body::empty())?, seconds).await
+    }
+
+    /// Hands a file over that may be handed over again.
+    pub async fn tell_file(&self, path: &str, bytes: Vec<u8>, seconds: u64) -> Result<Reply> {
+        let request = Request::builder().method(Method::POST).uri(path).header("host", "localhost");
+        let request = request.header("content-type", "application/octet-stream").body(Body::from(bytes))?;
+        self.send(request, seconds).await
+    }
+
     async fn send_keyed(&self, request: Request<Body>, key: &str, seconds: u64) -> Result<Reply> {
         self.send(request, seconds).await.map_err(|error| match error.downcast_ref::<Unsent>() {
             Some(_) => error,
@@ -123,10 +136,14 @@ impl Client {
     }
 
     async fn send(&self, request: Request<Body>, seconds: u64) -> Result<Reply> {
-        let sent = tokio::time::timeout(Duration::from_secs(seconds), self.exchange(request)).await;
-        let (status, bytes) = sent.unwrap_or_else(|_| Err(NoAnswer { seconds }.into()))?;
+        let (status, bytes) = self.send_for_bytes(request, seconds).await?;
         let text = || Value::String(String::from_utf8_lossy(&bytes).into_owned());
         Ok(Reply { status, body: serde_json::from_slice(&bytes).unwrap_or_else(|_| text()) })
+    }
+
+    async fn send_for_bytes(&self, request: Request<Body>, seconds: u64) -> Result<(StatusCode, axum::body::Bytes)> {
+        let sent = tokio::time::timeout(Duration::from_secs(seconds), self.exchange(request)).await;
+        sent.unwrap_or_else(|_| Err(NoAnswer { seconds }.into()))
     }
 
     async fn exchange(&self, request: Request<Body>) -> Result<(StatusCode, axum::body::Bytes)> {

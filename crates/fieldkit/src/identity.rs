@@ -53,9 +53,23 @@ impl Identity {
 
     /// Reads the key of the kit in `data`.
     pub fn load(data: &Path) -> Result<Self> {
-        let path = file(data);
+        Identity::read(&file(data))
+    }
+
+    /// Whether `data` holds the key of a kit that is to join.
+    pub fn is_joining(data: &Path) -> bool {
+        joining(data).exists()
+    }
+
+    /// Reads the key of a kit that is to join; `None` where none is.
+    pub fn load_joining(data: &Path) -> Result<Option<Self>> {
+        let path = joining(data);
+        if path.exists() { Identity::read(&path).map(Some) } else { Ok(None) }
+    }
+
+    fn read(path: &Path) -> Result<Self> {
         let text =
-            fs::read_to_string(&path).with_context(|| format!("the key file {} cannot be read", path.display()))?;
+            fs::read_to_string(path).with_context(|| format!("the key file {} cannot be read", path.display()))?;
         let mut lines = text.lines();
         let (Some(secret), Some(label)) = (lines.next(), lines.next()) else {
             bail!("the key file {} is cut short; put its copy back", path.display());
@@ -83,12 +97,28 @@ impl Identity {
     /// Writes the key file. An earlier incarnation's file is kept beside it.
     pub fn save(&self, data: &Path) -> Result<()> {
         let path = file(data);
-        let dir = data.join("keys");
-        fs::create_dir_all(&dir).with_context(|| format!("cannot make {}", dir.display()))?;
         if path.exists() {
             let old = Identity::load(data)?;
-            fs::copy(&path, dir.join(format!("before-{}.key", old.replica().label())))?;
+            fs::copy(&path, path.with_file_name(format!("before-{}.key", old.replica().label())))?;
         }
+        self.write(&path)
+    }
+
+    /// Writes the key of a kit that is to join: it is no kit's until an organisation admitted it.
+    pub fn save_joining(&self, data: &Path) -> Result<()> {
+        self.write(&joining(data))
+    }
+
+    /// The key of a kit that joined is its own from now on.
+    pub fn joined(&self, data: &Path) -> Result<()> {
+        self.save(data)?;
+        let path = joining(data);
+        fs::remove_file(&path).with_context(|| format!("cannot remove {}", path.display()))
+    }
+
+    fn write(&self, path: &Path) -> Result<()> {
+        let dir = path.parent().context("a key file lies in a directory")?;
+        fs::create_dir_all(dir).with_context(|| format!("cannot make {}", dir.display()))?;
         let hex = |bytes: &[u8]| data_encoding::HEXLOWER.encode(bytes);
         let mut text = format!("{}\n{}\n", hex(&self.key.to_bytes()), self.label);
         if let Some(follows) = &self.follows {
@@ -101,8 +131,8 @@ impl Identity {
         let mut out = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&fresh)?;
         out.write_all(text.as_bytes())?;
         out.sync_all()?;
-        fs::rename(&fresh, &path)?;
-        fs::File::open(&dir)?.sync_all()?;
+        fs::rename(&fresh, path)?;
+        fs::File::open(dir)?.sync_all()?;
         Ok(())
     }
 }
@@ -115,6 +145,10 @@ fn plain_words(text: &str) -> String {
 
 fn file(data: &Path) -> PathBuf {
     data.join("keys").join("kit.key")
+}
+
+fn joining(data: &Path) -> PathBuf {
+    data.join("keys").join("joining.key")
 }
 
 fn read_key(hex: &str) -> Result<[u8; 32]> {

@@ -22,13 +22,13 @@ use fieldkit_core::id::{Hash, OpId, ReplicaKey, Zero};
 use fieldkit_core::ledger::Ledger;
 use fieldkit_core::op::{Actor, SealedOp};
 use fieldkit_core::snapshot;
-use fieldkit_engine::{Engine, Input, Output, Succession};
+use fieldkit_engine::{Engine, Input, Output, Policy as Sharing, Succession};
 use fieldkit_http::Policy;
 use fieldkit_http::desk::{Ask, DESK_QUEUE_MAX, Desk};
 use fieldkit_sqlite::state::{StateReader, StateWriter};
 use fieldkit_sqlite::views::{ViewsReader, ViewsWriter};
 use fieldkit_sqlite::{BLACK_BOX, Batch, BlackBoxPlace, Options, SignedHead, Store, StoreError};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -81,7 +81,7 @@ impl Settings {
         Settings { watched: true, ..self.clone() }
     }
 
-    fn options(&self) -> Result<Options> {
+    pub(crate) fn options(&self) -> Result<Options> {
         let config = config::load(&self.data)?;
         let place = match self.black_box.as_deref().or(config.black_box.as_deref()) {
             None => BlackBoxPlace::InData,
@@ -100,6 +100,8 @@ pub struct Running {
     replica: ReplicaKey,
     groups: Arc<AtomicU64>,
     stopping: Arc<AtomicBool>,
+    /// Turns true where the loop ends to begin anew.
+    pub ended: tokio::sync::watch::Receiver<bool>,
     thread: JoinHandle<()>,
 }
 
@@ -132,7 +134,11 @@ impl Running {
             ));
         }
         let replica = identity.replica();
-        let folded = fold(&mut store, identity, settings, safe_mode)?;
+        let mut folded = fold(&mut store, identity, settings, safe_mode)?;
+        if settings.watched {
+            // A command that runs alone ends before anybody could put the kit back under it.
+            folded.engine.guard(crate::identity::random()?, Sharing::default());
+        }
         let ledger = folded.engine.ledger();
         let standing = Standing::new(&settings.data, ledger, &store, &report, safe_mode, settings.watched);
         for notice in standing.box_warnings() {
@@ -158,13 +164,18 @@ impl Running {
             succession: folded.succession,
             actor,
             terminals: Terminals::none(),
+            pages: BTreeSet::new(),
             attach,
             stopping: stopping.clone(),
             pace: Pace::new(folded.newest, groups.clone()),
         };
-        let thread = std::thread::Builder::new().name("shop".into()).spawn(move || shop.run())?;
+        let (end, ended) = tokio::sync::watch::channel(false);
+        let thread = std::thread::Builder::new().name("shop".into()).spawn(move || {
+            // Whoever serves may be gone already.
+            let _ = end.send(shop.run());
+        })?;
         let pictures = Arc::new(Pictures::new(&settings.data));
-        Ok(Running { desk: Desk { asks, updates }, pictures, replica, groups, stopping, thread })
+        Ok(Running { desk: Desk { asks, updates }, pictures, replica, groups, stopping, ended, thread })
     }
 
     /// Opens the kit once no other command holds it; a daemon that serves is not waited for.
@@ -259,8 +270,17 @@ fn fold(store: &mut Store, identity: Identity, settings: &Settings, safe_mode: b
     if let Some(scratch) = &scratch {
         std::fs::create_dir_all(scratch).with_context(|| format!("cannot make {}", scratch.display()))?;
     }
-    let mut state = StateWriter::open(dir, &mut |row| store.row_hash(row)).map_err(with_hint)?;
-    let mut views = ViewsWriter::open(dir, &mut |row| store.row_hash(row)).map_err(with_hint)?;
+    let forked = store.has_branches();
+    let mut state = match forked {
+        true => StateWriter::begin_anew(dir),
+        false => StateWriter::open(dir, &mut |row| store.row_hash(row)),
+    }
+    .map_err(with_hint)?;
+    let mut views = match forked {
+        true => ViewsWriter::begin_anew(dir),
+        false => ViewsWriter::open(dir, &mut |row| store.row_hash(row)),
+    }
+    .map_err(with_hint)?;
     let reader = StateReader::open(dir).map_err(with_hint)?;
     // Views that lag behind the state are filled by folding again from where they stand: from the start, that is.
     let snapshot = match reader.snapshot() {
@@ -279,6 +299,10 @@ fn fold(store: &mut Store, identity: Identity, settings: &Settings, safe_mode: b
     let mut engine = Engine::new(ledger, identity.key, identity.follows);
     let mut folder =
         Folder { state: &mut state, views: &mut views, reader: &reader, rows: BTreeMap::new(), pending: 0 };
+    if forked {
+        folder.all(&mut engine, store).map_err(with_hint)?;
+    }
+    let row = if forked { store.last_row() } else { row };
     let total = store.last_row();
     let mut newest = (row, store.row_hash(row).map_err(with_hint)?.unwrap_or_default());
     let mut told = Instant::now();
@@ -293,7 +317,7 @@ fn fold(store: &mut Store, identity: Identity, settings: &Settings, safe_mode: b
     });
     walked.map_err(with_hint)?;
     if folder.pending > 0 {
-        folder.flush(&mut engine, newest).map_err(with_hint)?;
+        folder.flush(&mut engine, newest, newest.0).map_err(with_hint)?;
     }
     let signed = store.signed_heads().map_err(with_hint)?;
     engine.signed(&signed.into_iter().map(|signed| (signed.stream, signed.head)).collect());
@@ -327,14 +351,34 @@ impl Folder<'_> {
         engine.fold(op, order);
         self.rows.insert(op.id(), newest.0);
         self.pending += 1;
-        if self.pending >= FOLD_OPS { self.flush(engine, newest) } else { Ok(()) }
+        if self.pending >= FOLD_OPS { self.flush(engine, newest, newest.0) } else { Ok(()) }
     }
 
-    fn flush(&mut self, engine: &mut Engine, newest: (u64, Hash)) -> Result<(), StoreError> {
+    /// Folds everything at once, branches of forked streams too: which of them is the stream is known at the end only.
+    fn all(&mut self, engine: &mut Engine, store: &mut Store) -> Result<(), StoreError> {
+        say::talk("two histories of one kit came together; everything is counted anew");
+        let mut ops = Vec::new();
+        let mut newest = (0, Hash::default());
+        store.replay(0, &mut |at, op: SealedOp| {
+            newest = (at, op.hash);
+            ops.push(op);
+            Ok::<(), StoreError>(())
+        })?;
+        // Where two ops have one name, either place will do: only one of them is folded.
+        self.rows.extend(ops.iter().zip(1..).map(|(op, row)| (op.id(), store.place_of_row(row))));
+        for (position, op) in store.branches()? {
+            self.rows.entry(op.id()).or_insert(position.0);
+            ops.push(op);
+        }
+        engine.fold_all(&ops);
+        self.flush(engine, newest, store.place_of_row(newest.0))
+    }
+
+    fn flush(&mut self, engine: &mut Engine, newest: (u64, Hash), newest_place: u64) -> Result<(), StoreError> {
         let projection = engine.take_folded();
         let turn = projection.turn;
         let mut waiting = Waiting::default();
-        waiting.add(projection, newest, &self.rows);
+        waiting.add(projection, newest_place, &self.rows);
         let mut rows = waiting.rows(engine.ledger(), newest);
         rows.snapshot = Some(engine.ledger().state_bytes());
         rows.write(self.state, self.views)?;
@@ -377,7 +421,7 @@ pub fn open_new(settings: &Settings, identity: &Identity, founding: &Founding, o
                 signature: *signature,
             };
             let heads: Vec<SignedHead> = turn.heads.iter().map(signed).collect();
-            store.commit(Batch { ops: &turn.ops, heads: &heads }).map_err(with_hint)?;
+            store.commit(Batch { ops: &turn.ops, heads: &heads, branches: &turn.branches }).map_err(with_hint)?;
             engine.handle(Input::Synced);
         }
     }
@@ -389,7 +433,7 @@ pub fn open_new(settings: &Settings, identity: &Identity, founding: &Founding, o
 }
 
 /// A storage error with its next step.
-fn with_hint(error: StoreError) -> anyhow::Error {
+pub(crate) fn with_hint(error: StoreError) -> anyhow::Error {
     let hint = error.hint();
     anyhow::Error::new(error).context(format!("the kit's storage was not opened. Next: {hint}"))
 }

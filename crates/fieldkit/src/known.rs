@@ -25,6 +25,13 @@ pub fn remember(data: &Path) {
 
 /// Why there is no kit in `data`, and what to do about it.
 pub fn no_kit(data: &Path) -> anyhow::Error {
+    if crate::identity::Identity::is_joining(data) {
+        let shown = data.display();
+        return anyhow::anyhow!(
+            "the kit in {shown} asked to join and has not begun: carry its request to a kit of the organisation, then \
+             `fieldkit join finish FILE`"
+        );
+    }
     let known = file().map(|path| list(&path)).unwrap_or_default();
     anyhow::Error::msg(told(data, &known))
 }

@@ -13,11 +13,13 @@ pub mod kit;
 pub mod say;
 
 mod demo;
+mod joining;
 mod known;
 mod people;
 mod pictures;
 mod projector;
 mod serve;
+mod shelf;
 mod shop;
 mod simulate;
 mod standing;

@@ -83,11 +83,12 @@ impl Waiting {
         !self.is_empty() && since >= Duration::from_millis(WAITING_MS_MAX)
     }
 
-    /// Adds a turn. `placed` has the journal rows of its ops; an order of an earlier turn keeps the row it has.
-    pub fn add(&mut self, projection: Projection, newest: (u64, Hash), placed: &BTreeMap<OpId, u64>) {
+    /// Adds a turn. `placed` has the journal rows of its ops, or what stands for them (`Store::place_of_row`), and `newest`
+    /// the newest one; an order of an earlier turn keeps the row it has.
+    pub fn add(&mut self, projection: Projection, newest: u64, placed: &BTreeMap<OpId, u64>) {
         self.turn = projection.turn;
         for order in projection.orders {
-            let row = placed.get(&order.order_id).copied().unwrap_or(newest.0);
+            let row = placed.get(&order.order_id).copied().unwrap_or(newest);
             let first = self.orders.get(&order.order_id).map_or(row, |known| known.0.min(row));
             self.orders.insert(order.order_id, (first, order));
         }
@@ -171,6 +172,28 @@ pub struct Past {
     pub state: StateReader,
     /// Public tables.
     pub views: ViewsReader,
+}
+
+impl Past {
+    /// Orders, newest first.
+    pub fn orders(&mut self, limit: u32, before: Option<OpId>) -> Result<Vec<Order>, StoreError> {
+        let before = before.map_or(Ok(None), |id| self.views.row_of(&id))?;
+        let mut orders = Vec::new();
+        for (_, id) in self.views.orders(limit, before)? {
+            orders.extend(self.state.order(&id)?);
+        }
+        Ok(orders)
+    }
+
+    /// Payments with their orders; `None` where there is no payment to begin before.
+    pub fn payments(&mut self, limit: u32, before: Option<&str>) -> Result<Option<Vec<(String, Order)>>, StoreError> {
+        let Some(found) = self.views.payments(limit, before)? else { return Ok(None) };
+        let mut payments = Vec::new();
+        for (order, id) in found {
+            payments.extend(self.state.order(&order)?.map(|order| (id, order)));
+        }
+        Ok(Some(payments))
+    }
 }
 
 /// The handle of the thread.

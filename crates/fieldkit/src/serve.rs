@@ -75,7 +75,7 @@ pub async fn run(settings: &Settings, listener: TcpListener, ready: impl FnOnce(
     leave_no_core();
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
-    let running = Running::start_when_free(&settings.watched()).await?;
+    let mut running = Running::start_when_free(&settings.watched()).await?;
     crate::known::remember(&settings.data);
     let address = listener.local_addr()?;
     let socket_path = settings.data.join(SOCKET);
@@ -92,7 +92,9 @@ pub async fn run(settings: &Settings, listener: TcpListener, ready: impl FnOnce(
     tokio::select! {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
+        _ = running.ended.wait_for(|ended| *ended) => {}
     }
+    let forked = *running.ended.borrow();
     tracing::info!("stopping: finishing what is under way");
     // Receivers that are gone have stopped already.
     let _ = running.desk.updates.send(Update::Stopping);
@@ -106,6 +108,11 @@ pub async fn run(settings: &Settings, listener: TcpListener, ready: impl FnOnce(
     tokio::task::spawn_blocking(move || running.stop()).await?;
     if let Err(error) = std::fs::remove_file(&socket_path) {
         tracing::debug!("the socket file was gone: {error}");
+    }
+    if forked {
+        say::talk("error: two histories of one kit came together");
+        say::talk("hint: start the kit again; it counts both and goes on");
+        return Ok(Exit::Failed);
     }
     Ok(Exit::Fine)
 }

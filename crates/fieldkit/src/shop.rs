@@ -5,9 +5,12 @@
 //! disk. A group waits for tills that were just answered, but never longer than half a sync and 1 ms.
 //! Absent on purpose: rules (`fieldkit-core`), the order of a turn (`fieldkit-engine`).
 
+mod exchange;
 mod succession;
 mod terminals;
+mod watching;
 
+pub(crate) use exchange::{batches, not_taken};
 pub use terminals::{Attach, Terminals};
 
 use crate::projector::{Job, Past, Projector, Waiting};
@@ -19,11 +22,13 @@ use fieldkit_core::ledger;
 use fieldkit_core::op::{Actor, CommandKey, SealedOp};
 use fieldkit_core::order::Order;
 use fieldkit_core::receipt;
-use fieldkit_engine::{Asked, Engine, Input, Known, Load, Outcome, Output, Projection, Succession, Ticket, Turn};
-use fieldkit_http::desk::{Ask, Durability, Failure, Gain, Given, OrderSelector, Shelf, Update, Verified};
+use fieldkit_engine::{
+    Asked, Engine, Input, Known, Load, Outcome, Output, Projection, Succession, Ticket, Turn, WitnessName,
+};
+use fieldkit_http::desk::{Ask, Durability, Failure, Gain, Given, OrderSelector, PageId, Shelf, Update, Verified};
 use fieldkit_sqlite::state::StateReader;
 use fieldkit_sqlite::{Batch, Copies, SignedHead, Store, StoreError};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -70,6 +75,8 @@ pub struct Shop {
     pub actor: Actor,
     /// Terminals that it drives.
     pub terminals: Terminals,
+    /// Pages that watch, and the streams that they spoke of.
+    pub pages: BTreeSet<(WitnessName, StreamId)>,
     /// Devices to open first.
     pub attach: Option<Attach>,
     /// Set when the loop is to end although ports still hold its queue.
@@ -104,6 +111,8 @@ pub struct Pace {
     projected: u64,
     /// The journal's newest row and its hash.
     pub newest: (u64, Hash),
+    /// Set once another branch of a stream is durable: the next start folds all anew.
+    refold: bool,
     /// Rows of the last turn's ops.
     placed: BTreeMap<OpId, u64>,
     /// Groups and the commands in them, for the bench.
@@ -130,6 +139,7 @@ impl Pace {
             handed_turn: 0,
             projected: 0,
             newest,
+            refold: false,
             placed: BTreeMap::new(),
             groups,
         }
@@ -157,8 +167,8 @@ impl From<StoreError> for Walk {
 }
 
 impl Shop {
-    /// Serves asks until the desk is gone, then puts everything away.
-    pub fn run(mut self) {
+    /// Serves asks until the desk is gone, then puts everything away. Returns whether it is to begin anew.
+    pub fn run(mut self) -> bool {
         self.go_on();
         if let Some(attach) = self.attach.take() {
             self.attach(attach);
@@ -187,10 +197,16 @@ impl Shop {
                 Ok(ask) => first = self.group(ask),
                 Err(RecvTimeoutError::Disconnected) => break,
             }
+            if self.pace.refold {
+                break;
+            }
             self.work_terminals();
+            self.watch_on();
             self.check_step();
         }
+        let refold = self.pace.refold;
         self.put_away();
+        refold
     }
 
     /// Takes the asks that wait, decides the commands among them as one turn, then answers the looks.
@@ -241,8 +257,10 @@ impl Shop {
     fn take(&mut self, ask: Ask, looks: &mut Vec<Ask>, taken: &mut usize) {
         match ask {
             Ask::Give { mut command, event, key, reply } => {
+                self.complete(&mut command);
                 let terminal = self.at_terminal(&mut command).err().map(Failure::Refused);
-                if let Some(failure) = self.unable(&command).or(terminal).filter(|_| !self.answered_before(&key)) {
+                if let Some(failure) = self.unable(Some(&command)).or(terminal).filter(|_| !self.answered_before(&key))
+                {
                     let durability = self.standing.durability;
                     // The asker may be gone; then nobody needs the answer.
                     let _ = reply.send(Given { result: Err(failure), repeated: false, durability });
@@ -262,7 +280,7 @@ impl Shop {
     }
 
     /// Why nothing can be written now, if so.
-    fn unable(&self, command: &Command) -> Option<Failure> {
+    fn unable(&self, command: Option<&Command>) -> Option<Failure> {
         if let Some(text) = &self.standing.no_space {
             return Some(Failure::Unable {
                 code: "no_space",
@@ -270,7 +288,7 @@ impl Shop {
                 next_step: "Free space on this disk; the till goes on by itself.".to_owned(),
             });
         }
-        let cash_sale = matches!(command, Command::PlaceOrder(request) if request.is_cash());
+        let cash_sale = matches!(command, Some(Command::PlaceOrder(request)) if request.is_cash());
         if self.standing.safe_mode && !cash_sale {
             return Some(Failure::Unable {
                 code: "safe_mode",
@@ -347,10 +365,10 @@ impl Shop {
                     self.pace.found |= matches!(*command, Command::RecordForeign { .. });
                     self.decide_as(ticket, Actor::Device(Zero), event, *command, key);
                 }
-                Output::Tell(..) => {}
-                Output::Refold => {
-                    fatal_text("two histories of one kit came together; they are counted at the next start")
+                Output::Tell(page, stream, from, to) => {
+                    self.publish(Update::Remember { page: PageId(page), stream, from, to });
                 }
+                Output::Refold => self.pace.refold = true,
                 Output::Project(projection) => self.project(*projection),
             }
         }
@@ -384,10 +402,11 @@ impl Shop {
             .map(|(stream, head, signature)| SignedHead { stream: *stream, head: *head, signature: *signature })
             .collect();
         let begun = Instant::now();
-        match self.store.commit(Batch { ops: &turn.ops, heads: &heads }) {
+        match self.store.commit(Batch { ops: &turn.ops, heads: &heads, branches: &turn.branches }) {
             Ok(commit) => {
                 let first = commit.row + 1 - turn.ops.len() as u64;
-                self.pace.placed = turn.ops.iter().zip(first..).map(|(op, row)| (op.id(), row)).collect();
+                let placed = turn.ops.iter().zip(first..);
+                self.pace.placed = placed.map(|(op, row)| (op.id(), self.store.place_of_row(row))).collect();
                 // Whoever waits now was not among those who are answered next: the group to come can expect both.
                 if self.pace.early.is_none() {
                     self.pace.early = self.asks.try_recv().ok();
@@ -424,7 +443,7 @@ impl Shop {
             }
         }
         let placed = std::mem::take(&mut self.pace.placed);
-        self.pace.waiting.add(projection, self.pace.newest, &placed);
+        self.pace.waiting.add(projection, self.store.place_of_row(self.pace.newest.0), &placed);
     }
 
     /// Hands what waits to the projector: rows are made of what is there now, so that an item sold a hundred times is
@@ -462,19 +481,21 @@ impl Shop {
     fn answer(&mut self, ask: Ask) {
         match ask {
             Ask::Give { .. } | Ask::Wake => {}
+            Ask::Export { receiver, reply } => drop(reply.send(self.export(receiver))),
+            Ask::Import { bytes, reply } => self.import(&bytes, reply),
             // The asker may be gone.
             Ask::Device { device, wish, reply } => drop(reply.send(self.wish(device, wish))),
             Ask::Look(look) => self.look(look),
             Ask::Order { selector, reply } => self.find_order(selector, reply),
             Ask::Orders { limit, before, reply } => self.ask_past(move |past| {
-                match list_orders(past, limit, before) {
+                match past.orders(limit, before) {
                     // The asker may be gone.
                     Ok(orders) => drop(reply.send(orders)),
                     Err(error) => tracing::error!("the orders cannot be listed: {error}"),
                 }
             }),
             Ask::Payments { limit, before, reply } => self.ask_past(move |past| {
-                match list_payments(past, limit, before.as_deref()) {
+                match past.payments(limit, before.as_deref()) {
                     // The asker may be gone.
                     Ok(payments) => drop(reply.send(payments)),
                     Err(error) => tracing::error!("the payments cannot be listed: {error}"),
@@ -486,8 +507,9 @@ impl Shop {
                     Err(error) => tracing::error!("the refund cannot be looked up: {error}"),
                 })
             }
-            Ask::Witness { sighting, reply } => {
-                let verdict = self.witness(sighting);
+            Ask::PageLeft { page } => self.page_left(page),
+            Ask::Witness { sighting, page, reply } => {
+                let verdict = self.witness(sighting, page);
                 // The witness may be gone.
                 let _ = reply.send(verdict);
             }
@@ -509,6 +531,7 @@ impl Shop {
     }
 
     fn look(&mut self, look: Box<dyn FnOnce(&Shelf<'_>) + Send>) {
+        let gate = self.standing.event.map(|event| self.engine.gate(event)).unwrap_or_default();
         let ledger = self.engine.ledger();
         let (now_ms, quality) = self.standing.time(ledger.floor_ms);
         let key = self.engine.signing_key();
@@ -524,6 +547,7 @@ impl Shop {
             event: self.standing.event,
             stream: self.engine.newest_stream(),
             durability: self.standing.durability,
+            gate,
             black_box: self.standing.box_word(),
             box_same_medium: self.standing.box_same_medium(),
             safe_mode: self.standing.safe_mode,
@@ -694,29 +718,6 @@ impl Shop {
             tracing::error!("the journal was not closed in order: {error}; nothing acknowledged is lost");
         }
     }
-}
-
-fn list_orders(past: &mut Past, limit: u32, before: Option<OpId>) -> Result<Vec<Order>, StoreError> {
-    let before = before.map_or(Ok(None), |id| past.views.row_of(&id))?;
-    let mut orders = Vec::new();
-    for (_, id) in past.views.orders(limit, before)? {
-        orders.extend(past.state.order(&id)?);
-    }
-    Ok(orders)
-}
-
-/// Payments with their orders; `None` where there is no payment to begin before.
-fn list_payments(
-    past: &mut Past,
-    limit: u32,
-    before: Option<&str>,
-) -> Result<Option<Vec<(String, Order)>>, StoreError> {
-    let Some(found) = past.views.payments(limit, before)? else { return Ok(None) };
-    let mut payments = Vec::new();
-    for (order, id) in found {
-        payments.extend(past.state.order(&order)?.map(|order| (id, order)));
-    }
-    Ok(Some(payments))
 }
 
 fn gain(outcome: Outcome) -> Gain {

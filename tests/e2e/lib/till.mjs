@@ -242,7 +242,8 @@ export class Till {
   async #stockAgrees() {
     await this.view("stock");
     for (const item of this.kit.json(["stock"])) {
-      const here = item.limit === "uncounted" ? "not counted" : `${item.here} here`;
+      const elsewhere = item.elsewhere > 0 ? ` + ${item.elsewhere} elsewhere` : "";
+      const here = item.limit === "uncounted" ? "not counted" : `${item.here} here${elsewhere}`;
       const price = item.open_price ? "Ask price" : euros(item.price.minor);
       await untilEqual(`the stock of ${item.sku}`, () =>
         this.id(`stock-row-${item.sku}`).evaluate((row) => {

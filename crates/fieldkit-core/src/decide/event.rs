@@ -19,6 +19,8 @@ pub const TAX_RATES_MAX: usize = 16;
 const LAST_MOMENT_MS: i64 = 253_402_300_799_999;
 /// Longest name of an organisation, a kit or an event.
 pub const NAME_LENGTH_MAX: usize = 120;
+/// Longest name of a kit that joins.
+pub const KIT_LENGTH_MAX: usize = 60;
 
 /// An event to be.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -84,6 +86,25 @@ impl Founding {
             Draft::new(space, Body::EventOpened(event)),
         ])
     }
+}
+
+/// Lets another kit into the organisation, on the word of this one.
+pub(super) fn admit(
+    ledger: &Ledger,
+    replica: ReplicaKey,
+    label: &str,
+    proof: [u8; 64],
+    place: &Place,
+) -> Result<Vec<Draft>, Refusal> {
+    let label = text("the kit's name", label, 1, KIT_LENGTH_MAX)?;
+    if ledger.replicas.contains_key(&replica) {
+        return Err(Refusal::KitKnown(ledger.label(&replica)));
+    }
+    let admitted = ReplicaAdmitted { replica, label, admitted_by: place.replica.0, proof };
+    if !admitted.is_signed() || !ledger.replicas.contains_key(&place.replica) {
+        return Err(Refusal::NotAllowed { who: "a kit that was not admitted itself".to_owned() });
+    }
+    Ok(vec![Draft::new(Space::ORGANISATION, Body::ReplicaAdmitted(admitted)).answering()])
 }
 
 /// Opens an event, with the catalogue of another where asked.

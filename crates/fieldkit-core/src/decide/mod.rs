@@ -16,7 +16,7 @@ mod watch;
 
 pub use catalogue::{ImportRow, NewItem, StockChange};
 pub use event::{Founding, NewEvent, business_day};
-pub use rights::available;
+pub use rights::{available, is_own};
 pub use sale::{LineRequest, OrderRequest, TenderRequest};
 pub use watch::unanswered;
 
@@ -234,6 +234,15 @@ pub enum Command {
         /// Who is lost.
         holder: ReplicaKey,
     },
+    /// Let another kit into the organisation.
+    AdmitReplica {
+        /// The public key that it made.
+        replica: ReplicaKey,
+        /// What people call it.
+        label: String,
+        /// This replica's signature over `ReplicaAdmitted::signed_bytes`.
+        proof: [u8; 64],
+    },
     /// Let a device be used at this kit.
     AcceptDevice(DeviceAccepted),
     /// Stop using a device.
@@ -286,6 +295,7 @@ impl Command {
     fn givers(&self) -> Givers {
         match self {
             Command::OpenEvent(_) | Command::CloseEvent | Command::Import { .. } => Givers::Persons(&[Role::Owner]),
+            Command::AdmitReplica { .. } => Givers::Persons(&[Role::Owner]),
             Command::AddItem(_) | Command::ChangeItem { .. } | Command::DeclareLost { .. } => {
                 Givers::Persons(&[Role::Owner])
             }
@@ -435,6 +445,7 @@ pub fn decide(ledger: &Ledger, command: &Command, place: &Place, context: &Conte
         Command::TakeOver { keeper } => watch::take_over(ledger, *keeper, place),
         Command::ReleaseUnits { order } => rights::release(ledger, *order, place),
         Command::DeclareLost { sku, holder } => rights::declare_lost(ledger, sku, *holder, place),
+        Command::AdmitReplica { replica, label, proof } => event::admit(ledger, *replica, label, *proof, place),
         Command::AcceptDevice(device) => report::accept(ledger, device, place),
         Command::RetireDevice { device } => report::retire(ledger, *device, place),
         Command::OpenDrawer { amount } => drawer::open(ledger, *amount, place),

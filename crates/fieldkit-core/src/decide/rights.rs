@@ -283,7 +283,7 @@ pub(super) fn limited(event: &Event, sku: &str) -> Result<(), Refusal> {
 
 /// Whether what `other` holds is `replica`'s: its own, or a past life's of a kit that is alone in its organisation.
 /// Where there are others, a past life may have given them what this one forgot.
-pub(super) fn is_own(ledger: &Ledger, replica: ReplicaKey, other: &ReplicaKey) -> bool {
+pub fn is_own(ledger: &Ledger, replica: ReplicaKey, other: &ReplicaKey) -> bool {
     let alone = || ledger.replicas.keys().all(|known| ledger.goes_on_for(replica, *known));
     *other == replica || (ledger.goes_on_for(replica, *other) && alone())
 }

@@ -5,6 +5,7 @@ use crate::arbitrary;
 use crate::audit::Audit;
 use crate::merge::{Dice, folded};
 use crate::world::{Kit, Move, SKUS, Terms, Wish, World};
+use ed25519_dalek::{Signer, SigningKey};
 use fieldkit_core::author::Draft;
 use fieldkit_core::body::*;
 use fieldkit_core::codec::Canonical;
@@ -564,4 +565,29 @@ fn the_steps_of_these_laws_reach_what_they_are_about() {
     }
     println!("in 200 stalls of three kits: {reached:?}");
     assert!(reached.len() == 9 && reached.values().all(|times| *times > 10), "{reached:?}");
+}
+
+#[test]
+fn a_kit_that_an_owner_lets_in_is_known_by_its_name() {
+    let mut world = World::new(2, Terms { currency: "EUR", prices: Prices::Inclusive });
+    let key = SigningKey::from_bytes(&[41; 32]);
+    let replica = ReplicaKey(key.verifying_key().to_bytes());
+    let admit = |kit: &Kit, label: &str| {
+        let proof = kit.key.sign(&ReplicaAdmitted::signed_bytes(&replica, label)).to_bytes();
+        Command::AdmitReplica { replica, label: label.to_owned(), proof }
+    };
+    let (owner, kit) = (world.owner, &mut world.kits[1]);
+    let command = admit(kit, "kit B");
+    let nobody = kit.run(&command, None, Actor::Device(Zero));
+    assert!(matches!(nobody, Err(Refusal::NotAllowed { .. })), "a kit does not let others in by itself");
+    let Command::AdmitReplica { proof, .. } = admit(kit, "another name") else { unreachable!() };
+    let forged = Command::AdmitReplica { replica, label: "kit B".to_owned(), proof };
+    assert!(matches!(kit.run(&forged, None, owner), Err(Refusal::NotAllowed { .. })), "the proof is of another name");
+    assert!(matches!(kit.run(&admit(kit, " "), None, owner), Err(Refusal::Text { .. })));
+    assert!(kit.run(&command, None, owner).is_ok());
+    assert_eq!(kit.ledger.label(&replica), "kit B");
+    assert_eq!(kit.run(&command, None, owner), Err(Refusal::KitKnown("kit B".to_owned())));
+    let log = kit.log.clone();
+    world.kits[0].take(&log);
+    assert!(world.kits[0].ledger.replicas.contains_key(&replica) && world.kits[0].ledger.anomalies.is_empty());
 }

@@ -128,14 +128,12 @@ impl Engine {
         }
         self.author.last_stamp.physical_ms = self.author.last_stamp.physical_ms.max(self.ledger.floor_ms);
         self.collect_orders();
-        let parted: BTreeSet<StreamId> = foreign.branches.iter().map(|op| op.op.stream).collect();
-        let of_branch = |(stream, head, _): &&(StreamId, Head, [u8; 64])| {
-            let forked = parted.contains(stream) || self.ledger.forks.contains_key(stream);
-            forked && self.ledger.head(stream) != *head
-        };
-        self.turn.branch_heads.extend(foreign.heads.iter().filter(of_branch));
         self.turn.branches.extend(foreign.branches);
-        let known = |(stream, head, _): &(StreamId, Head, [u8; 64])| self.ledger.head(stream) == *head;
+        let parted: BTreeSet<StreamId> = self.turn.branches.iter().map(|op| op.op.stream).collect();
+        let known = |(stream, head, _): &(StreamId, Head, [u8; 64])| {
+            let forked = parted.contains(stream) || self.ledger.forks.contains_key(stream);
+            forked || self.ledger.head(stream) == *head
+        };
         self.turn.heads.extend(foreign.heads.into_iter().filter(known));
     }
 

@@ -1,6 +1,6 @@
 //! What works now, what witnesses saw, and whether the journal is whole.
 
-use crate::desk::{Ask, Verified};
+use crate::desk::{Ask, PageId, Verified};
 use crate::extract::Told;
 use crate::problem::Problem;
 use crate::render;
@@ -21,7 +21,8 @@ pub async fn status(State(shop): State<Shop>) -> Result<Json<Status>, Problem> {
 
 /// Say what a page or a slip saw
 ///
-/// The page keeps the last head it saw and sends it when it loads; a kit that went back is found out. Needs no key.
+/// The page keeps the last head it saw and sends it when it loads; a kit that went back is found out. A page that
+/// names itself watches over limited goods from then on. Needs no key.
 #[utoipa::path(post, path = "/api/v1/witness", operation_id = "witness", tag = "kit",
     request_body = wire::Sighting,
     responses((status = 200, description = "What the sighting means", body = wire::Verdict), Problem))]
@@ -29,8 +30,10 @@ pub async fn witness(
     State(shop): State<Shop>,
     Told(sighting): Told<wire::Sighting>,
 ) -> Result<Json<wire::Verdict>, Problem> {
-    let sighting = seen(&sighting)?;
-    let verdict = shop.ask(ANSWER_SECONDS_MAX, |reply| Ask::Witness { sighting, reply }).await?;
+    let page = page_id(sighting.page.as_deref())?;
+    let nothing = sighting.slip.is_none() && sighting.stream.is_none() && page.is_some();
+    let sighting = if nothing { None } else { Some(seen(&sighting)?) };
+    let verdict = shop.ask(ANSWER_SECONDS_MAX, |reply| Ask::Witness { sighting, page, reply }).await?;
     Ok(Json(wire::Verdict { verdict: verdict.text() }))
 }
 
@@ -62,16 +65,25 @@ pub async fn keys(State(shop): State<Shop>) -> Result<Json<Keys>, Problem> {
     Ok(Json(shop.look(render::keys).await?))
 }
 
+/// The page that asks, where it says which it is.
+pub(super) fn page_id(text: Option<&str>) -> Result<Option<PageId>, Problem> {
+    let read = |text| PageId::from_hex(text).ok_or_else(|| Problem::field("page: 32 hexadecimal digits are needed."));
+    text.map(read).transpose()
+}
+
+/// The mark of a slip.
+pub(super) fn slip(mark: &str) -> Result<Sighting, Problem> {
+    let parts = mark.trim().split_once('-');
+    let mark = parts.and_then(|(seq, check)| Some((seq.parse().ok()?, check.to_ascii_uppercase())));
+    let fits = |(_, check): &(u64, String)| check.len() == 4 && check.bytes().all(|one| one.is_ascii_alphanumeric());
+    let (seq, check) =
+        mark.filter(fits).ok_or_else(|| Problem::field(r#"slip: a mark such as "52-Q4TM" is needed."#))?;
+    Ok(Sighting::Slip { seq, check })
+}
+
 fn seen(sighting: &wire::Sighting) -> Result<Sighting, Problem> {
-    if let Some(slip) = &sighting.slip {
-        let parts = slip.trim().split_once('-');
-        let mark = parts.and_then(|(seq, check)| Some((seq.parse().ok()?, check.to_ascii_uppercase())));
-        let (seq, check) = mark
-            .filter(|(_, check): &(u64, String)| {
-                check.len() == 4 && check.bytes().all(|one| one.is_ascii_alphanumeric())
-            })
-            .ok_or_else(|| Problem::field(r#"slip: a mark such as "52-Q4TM" is needed."#))?;
-        return Ok(Sighting::Slip { seq, check });
+    if let Some(mark) = &sighting.slip {
+        return slip(mark);
     }
     let (Some(stream), Some(seq), Some(hash)) = (&sighting.stream, sighting.seq, &sighting.hash) else {
         return Err(Problem::field("The body: either `slip`, or `stream`, `seq` and `hash` are needed."));

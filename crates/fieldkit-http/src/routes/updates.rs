@@ -4,14 +4,15 @@
 //! changes of one item become one; a page that fell behind is told to read again.
 //! Absent on purpose: history. What a page missed it reads from the API.
 
-use crate::desk::{Closed, Shelf, Update};
+use crate::desk::{Ask, Closed, Desk, PageId, Shelf, Update};
+use crate::extract::Asked;
 use crate::problem::Problem;
-use crate::shop::Shop;
+use crate::shop::{Shop, Watchers};
 use crate::{render, wire};
 use axum::extract::State;
 use axum::response::sse::{Event, KeepAlive, Sse};
 use fieldkit_core::body::PaymentTender;
-use fieldkit_core::id::OpId;
+use fieldkit_core::id::{OpId, StreamId};
 use fieldkit_core::order::Order;
 use futures_util::stream::{self, Stream};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -30,16 +31,19 @@ const KEEP_ALIVE_SECONDS: u64 = 15;
 /// Follow changes
 ///
 /// Server-sent events: `status` (as `GET /status`, first and on each change), `head`, `stock` (`StockUpdate`), `order`
-/// (`OrderUpdate`), `device` (`Device`), `catalog` and `drawer` (read again). After a reconnect read items, drawer and status again.
-#[utoipa::path(get, path = "/api/v1/updates", operation_id = "updates", tag = "kit",
+/// (`OrderUpdate`), `device` (`Device`), `remember` (`Remember`), `catalog` and `drawer` (read again). After a reconnect read items, drawer and status again.
+#[utoipa::path(get, path = "/api/v1/updates", operation_id = "updates", tag = "kit", params(wire::FollowQuery),
     responses((status = 200, description = "A stream of server-sent events", content_type = "text/event-stream",
         body = String), Problem))]
 pub async fn updates(
     State(shop): State<Shop>,
+    Asked(query): Asked<wire::FollowQuery>,
 ) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>> + Send>, Problem> {
+    let page = super::checks::page_id(query.page.as_deref())?;
     let permit = shop.followers.clone().try_acquire_owned().map_err(|_| Problem::closed(Closed::Busy))?;
     let follower = Follower {
         updates: shop.desk.updates.subscribe(),
+        watching: page.map(|page| Watching::begin(page, &shop)),
         shop,
         news: News { status: true, ..News::default() },
         events: VecDeque::new(),
@@ -55,10 +59,34 @@ pub async fn updates(
     Ok(Sse::new(events).keep_alive(alive))
 }
 
+/// A page that watches; once it is gone the kit hears of it.
+struct Watching {
+    page: PageId,
+    desk: Desk,
+    all: Watchers,
+}
+
+impl Watching {
+    fn begin(page: PageId, shop: &Shop) -> Self {
+        shop.watchers.begin(page);
+        Watching { page, desk: shop.desk.clone(), all: shop.watchers.clone() }
+    }
+}
+
+impl Drop for Watching {
+    fn drop(&mut self) {
+        if self.all.end(self.page) {
+            // A kit that is too busy to hear it finds out when the page does not answer.
+            let _ = self.desk.ask(Ask::PageLeft { page: self.page });
+        }
+    }
+}
+
 /// One page that follows.
 struct Follower {
     shop: Shop,
     updates: broadcast::Receiver<Update>,
+    watching: Option<Watching>,
     news: News,
     events: VecDeque<Event>,
     /// The head sent last.
@@ -76,7 +104,7 @@ impl Follower {
             }
             if self.news.is_empty() {
                 match self.updates.recv().await {
-                    Ok(update) => self.news.add(update),
+                    Ok(update) => self.hear(update),
                     Err(RecvError::Lagged(_)) => self.news.everything(),
                     Err(RecvError::Closed) => return None,
                 }
@@ -91,11 +119,19 @@ impl Follower {
         }
     }
 
+    /// Takes an update in; what another page is to remember is none of this one's.
+    fn hear(&mut self, update: Update) {
+        match update {
+            Update::Remember { page, .. } if self.watching.as_ref().is_none_or(|own| own.page != page) => {}
+            update => self.news.add(update),
+        }
+    }
+
     /// Takes all that waits, so that one look serves it.
     fn drain(&mut self) {
         loop {
             match self.updates.try_recv() {
-                Ok(update) => self.news.add(update),
+                Ok(update) => self.hear(update),
                 Err(TryRecvError::Lagged(_)) => self.news.everything(),
                 Err(TryRecvError::Empty | TryRecvError::Closed) => return,
             }
@@ -134,6 +170,7 @@ struct News {
     stock: BTreeSet<(OpId, String)>,
     orders: BTreeMap<OpId, Arc<Order>>,
     devices: BTreeSet<OpId>,
+    remember: BTreeMap<StreamId, wire::Remember>,
     catalogue: bool,
     drawer: bool,
     status: bool,
@@ -150,6 +187,17 @@ impl News {
                 // What is not known about a card is among the notices.
                 self.status |= order.payments.iter().any(|payment| payment.tender == PaymentTender::Card);
                 self.orders.insert(order.order_id, order);
+            }
+            Update::Remember { page, stream, from, to } => {
+                let remember = wire::Remember {
+                    page: page.text(),
+                    stream: stream.text(),
+                    from_seq: from.seq,
+                    from_hash: from.hash.hex(),
+                    seq: to.seq,
+                    hash: to.hash.hex(),
+                };
+                self.remember.insert(stream, remember);
             }
             Update::Device(device) => {
                 self.devices.insert(device);
@@ -168,13 +216,15 @@ impl News {
     }
 
     fn is_empty(&self) -> bool {
-        let News { stock, orders, devices, catalogue, drawer, status, stopping } = self;
-        stock.is_empty() && orders.is_empty() && devices.is_empty() && !(*catalogue || *drawer || *status || *stopping)
+        let News { stock, orders, devices, remember, catalogue, drawer, status, stopping } = self;
+        let none = stock.is_empty() && orders.is_empty() && devices.is_empty() && remember.is_empty();
+        none && !(*catalogue || *drawer || *status || *stopping)
     }
 
     /// What the page is told.
     fn seen(&self, shelf: &Shelf<'_>) -> Sights {
-        let mut events = Vec::new();
+        // First, because a buyer waits for it.
+        let mut events: Vec<_> = self.remember.values().map(|remember| ("remember", json(remember))).collect();
         if self.status {
             events.push(("status", json(&render::status(shelf))));
         }

@@ -5,15 +5,18 @@ use serde_json::Value;
 use std::collections::BTreeSet;
 
 const OPERATIONS: &[&str] = &[
+    "get /api/v1/bundle",
     "get /api/v1/devices",
     "get /api/v1/drawer",
     "get /api/v1/events",
     "get /api/v1/foreign-payments",
     "get /api/v1/items",
+    "get /api/v1/kits",
     "get /api/v1/orders",
     "get /api/v1/orders/{id}",
     "get /api/v1/orders/{id}/receipt.svg",
     "get /api/v1/payments",
+    "get /api/v1/pools",
     "get /api/v1/status",
     "get /api/v1/updates",
     "get /api/v1/verify",
@@ -21,6 +24,7 @@ const OPERATIONS: &[&str] = &[
     "patch /api/v1/items/{sku}",
     "post /api/v1/catalog/import",
     "get /api/v1/keys",
+    "post /api/v1/bundle",
     "post /api/v1/devices/{id}/ask",
     "post /api/v1/devices/{id}/stop",
     "post /api/v1/drawer/count",
@@ -31,6 +35,7 @@ const OPERATIONS: &[&str] = &[
     "post /api/v1/events/{id}/open",
     "post /api/v1/foreign-payments/{id}/settle",
     "post /api/v1/items",
+    "post /api/v1/kits",
     "post /api/v1/orders",
     "post /api/v1/orders/{id}/cancel",
     "post /api/v1/orders/{id}/payments",
@@ -40,6 +45,10 @@ const OPERATIONS: &[&str] = &[
     "post /api/v1/orders/{id}/settle",
     "post /api/v1/orders/{id}/void",
     "post /api/v1/refunds/{refund_id}/undo",
+    "post /api/v1/rights/admit",
+    "post /api/v1/rights/ask",
+    "post /api/v1/rights/grant",
+    "post /api/v1/rights/lost",
     "post /api/v1/stock/{sku}",
     "post /api/v1/witness",
 ];
@@ -53,7 +62,7 @@ async fn the_document_lists_every_route_and_code() {
         for (method, operation) in methods.as_object().expect("methods") {
             found.insert(format!("{method} {path}"));
             assert!(names.insert(operation["operationId"].as_str()), "{operation}");
-            let keyless = path == "/api/v1/witness" || path.starts_with("/api/v1/devices/");
+            let keyless = path == "/api/v1/witness" || path == "/api/v1/bundle" || path.starts_with("/api/v1/devices/");
             check(operation, method != "get" && !keyless);
         }
     }

@@ -62,7 +62,7 @@ async fn a_page_sees_the_status_first_and_then_each_sale() {
     assert_eq!((name.as_str(), &head), ("head", &kit.get("/api/v1/status").await.json()["head"]));
     let order = kit.post("/api/v1/orders", &cash(json!([{"sku": "MUG", "quantity": 2}]), 2000)).await.json();
     let events = page.until("head").await;
-    let stock = ("stock".to_owned(), json!({"sku": "MUG", "here": 7, "sold": 2}));
+    let stock = ("stock".to_owned(), json!({"sku": "MUG", "here": 7, "elsewhere": 0, "sold": 2}));
     assert!(events.contains(&stock), "{events:?}");
     let sold = events.iter().find(|(name, _)| name == "order").map(|(_, order)| order["order_id"].clone());
     let sold =

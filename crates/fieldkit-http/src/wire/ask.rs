@@ -355,7 +355,8 @@ pub struct CashMove {
     pub reason: String,
 }
 
-/// What a witness saw: a head (`stream`, `seq`, `hash`), or the mark of a slip.
+/// What a witness saw: a head (`stream`, `seq`, `hash`), or the mark of a slip; or, of a page with neither, that it is
+/// there and remembers nothing.
 #[derive(Clone, Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Sighting {
@@ -376,6 +377,17 @@ pub struct Sighting {
     #[serde(default)]
     #[schema(example = "52-Q4TM")]
     pub slip: Option<String>,
+    /// The page that says so, 32 hexadecimal digits that it drew by lot once; it keeps what it says.
+    #[serde(default)]
+    pub page: Option<String>,
+}
+
+/// Who follows.
+#[derive(Clone, Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+pub struct FollowQuery {
+    /// The page, as in `Sighting`.
+    pub page: Option<String>,
 }
 
 /// Which orders.

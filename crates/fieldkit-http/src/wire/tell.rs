@@ -100,6 +100,8 @@ pub struct Status {
     pub head: Head,
     /// `open` or `closed`.
     pub drawer: &'static str,
+    /// Limited goods that are not sold yet after a start; null where all are sold.
+    pub shut: Option<super::Shut>,
     /// What the crew should know, most urgent first as the kit sorts it.
     pub notices: Vec<Notice>,
 }
@@ -208,7 +210,7 @@ pub struct Item {
     pub offered: bool,
     /// Units that can be sold here; below zero where more were sold than counted.
     pub here: i64,
-    /// Units at other kits.
+    /// Units that other kits may sell; 0 where the item is not limited.
     pub elsewhere: i64,
     /// Units sold.
     pub sold: i64,
@@ -580,6 +582,8 @@ pub struct StockUpdate {
     pub sku: String,
     /// Units that can be sold here.
     pub here: i64,
+    /// Units that other kits may sell.
+    pub elsewhere: i64,
     /// Units sold.
     pub sold: i64,
 }

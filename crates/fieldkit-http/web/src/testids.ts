@@ -4,6 +4,7 @@
 //   sell     search · item-SKU · here-SKU · cart-open · cart-line-SKU · qty-plus-SKU · qty-minus-SKU · line-discount-SKU
 //            order-discount · discount-value · discount-reason · discount-apply · open-price · open-price-add
 //            total · cash-given · cash-exact · change · pay · clear-cart · not-known
+//            shut · shut-slip · shut-open · ask · ask-count · ask-confirm
 //            way-cash · way-card · way-reader · card-split · card-part · reader-amount · reader-reference
 //   card     terminal-link · open-order · card-screen (data-phase, data-state) · card-amount · cash-beside · card-who
 //            card-words · card-stop · card-outcome · ways-on · card-again · card-cash · settle-given · settle-exact
@@ -39,6 +40,12 @@ export const testids = {
   cashExact: "cash-exact",
   change: "change",
   pay: "pay",
+  shut: "shut",
+  shutSlip: "shut-slip",
+  shutOpen: "shut-open",
+  ask: "ask",
+  askCount: "ask-count",
+  askConfirm: "ask-confirm",
   clearCart: "clear-cart",
   way: (way: string) => `way-${way}`,
   cardSplit: "card-split",

@@ -31,7 +31,7 @@ pub struct Written {
 
 impl Written {
     pub fn batch(&self) -> Batch<'_> {
-        Batch { ops: &self.ops, heads: &self.heads }
+        Batch { ops: &self.ops, heads: &self.heads, branches: &[] }
     }
 }
 

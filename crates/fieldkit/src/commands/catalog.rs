@@ -1,7 +1,7 @@
 //! `catalog` and `stock`.
 
 use super::{Session, Usage, amount, given, key, pair, segment};
-use crate::cli::{Catalog, Repeat, Stock};
+use crate::cli::{Catalog, Repeat, Stock, StockCommand};
 use crate::say::{self, Exit};
 use anyhow::{Context, Result};
 use hyper::Method;
@@ -42,7 +42,7 @@ async fn import(session: &Session, file: &std::path::Path, repeat: &Repeat) -> R
 }
 
 async fn set(session: &Session, command: Catalog) -> Result<Exit> {
-    let Catalog::Set { sku, name, price, tax_rate, barcode, open_price, count, repeat } = command else {
+    let Catalog::Set { sku, name, price, tax_rate, barcode, open_price, limit, count, repeat } = command else {
         return Ok(Exit::Usage);
     };
     let currency = given!(session.currency().await?);
@@ -61,6 +61,7 @@ async fn set(session: &Session, command: Catalog) -> Result<Exit> {
     put("tax_rate", tax_rate.map(Value::from));
     put("barcode", barcode.map(Value::from));
     put("open_price", open_price.map(Value::from));
+    put("limit", limit.map(Value::from));
     if let Some(price) = price {
         put("price", Some(json!({"minor": amount(&price, currency)?, "currency": currency.code()})));
     }
@@ -96,6 +97,9 @@ fn check_new(sku: &str, named: bool, priced: bool) -> Result<()> {
 
 /// `stock`
 pub async fn stock(session: &Session, options: Stock) -> Result<Exit> {
+    if let Some(StockCommand::Pool { sku }) = &options.command {
+        return super::rights::pool(session, sku).await;
+    }
     let (sku, change) = match (&options.set, &options.change) {
         (None, None) => {
             let items = given!(session.get("/api/v1/items").await?);
@@ -130,9 +134,15 @@ fn print(session: &Session, items: &Value, document: &Value) {
         let name = say::text(item, "name");
         let counted = item["limit"] != "uncounted";
         let here = if counted { say::text(item, "here") } else { "–".to_owned() };
-        vec![say::text(item, "sku"), name, say::money(&item["price"]), here, say::text(item, "sold")]
+        let elsewhere = say::text(item, "elsewhere");
+        vec![say::text(item, "sku"), name, say::money(&item["price"]), here, elsewhere, say::text(item, "sold")]
     };
-    let rows: Vec<Vec<String>> = items.as_array().into_iter().flatten().map(row).collect();
+    let mut rows: Vec<Vec<String>> = items.as_array().into_iter().flatten().map(row).collect();
+    // A kit that is alone shows nothing of others.
+    if rows.iter().any(|row| row[4] != "0") {
+        return say::table(&["sku", "name", "price", "here", "elsewhere", "sold"], &[2, 3, 4, 5], &rows);
+    }
+    rows.iter_mut().for_each(|row| drop(row.remove(4)));
     say::table(&["sku", "name", "price", "here", "sold"], &[2, 3, 4], &rows);
 }
 

@@ -4,15 +4,18 @@ mod cash;
 mod catalog;
 mod device;
 mod event;
+mod join;
 mod look;
 mod payments;
+mod rights;
 mod sale;
 mod setup;
+mod sync;
 mod waiting;
 
 pub use setup::found as setup_found;
 
-use crate::cli::{Cli, Command, Common, Repeat};
+use crate::cli::{Cli, Command, Common, Join, Repeat};
 use crate::client::{Client, Reply};
 use crate::say::{self, Exit};
 use crate::{demo, kit, serve, simulate};
@@ -50,6 +53,8 @@ pub async fn run(cli: Cli) -> Result<Exit> {
         Command::Device(device) => device::run(&common, device).await,
         Command::Keys(options) if options.check_words => look::check_words(&common).await,
         Command::Simulate(simulate) => simulate::run(simulate).await,
+        Command::Join(Join::Request { name, out }) => join::request(&common, &name, &out),
+        Command::Join(Join::Finish { file }) => join::finish(&common, &file),
         other => {
             let session = Session::open(&common).await?;
             let exit = in_session(&session, other).await;
@@ -69,12 +74,16 @@ async fn in_session(session: &Session, command: Command) -> Result<Exit> {
         Command::Payments(payments) => payments::run(session, payments).await,
         Command::Refund(refund) => sale::refund(session, refund).await,
         Command::Cash(cash) => cash::run(session, cash).await,
+        Command::Join(Join::Admit { file, out, repeat }) => join::admit(session, &file, &out, &repeat).await,
+        Command::Sync(sync) => sync::run(session, sync).await,
+        Command::Rights(rights) => rights::run(session, rights).await,
         Command::Status(status) => look::status(session, status).await,
         Command::Keys(_) => look::keys(session).await,
         Command::Demo(_)
         | Command::Init(_)
         | Command::Up(_)
         | Command::Device(_)
+        | Command::Join(Join::Request { .. } | Join::Finish { .. })
         | Command::Verify(_)
         | Command::Simulate(_)
         | Command::Completions { .. }

@@ -1,16 +1,13 @@
-//! The loop's part when a kit went back: what witnesses tell, and going on under a new key.
+//! The loop's part when a kit went back: going on under a new key.
 //!
 //! Promises: the new key is on the disk, with all that admits it, before the old one is given up; nothing is sold between
 //! a start and the ops that a new key is owed.
-//! Absent on purpose: verdicts (`fieldkit-core`), and what a new key writes (`fieldkit-engine`).
+//! Absent on purpose: what witnesses tell (`watching`), and what a new key writes (`fieldkit-engine`).
 
-use super::{Shop, fatal, fatal_text};
+use super::{Shop, fatal_text};
 use crate::identity::Identity;
 use fieldkit_core::body::RollbackNoticed;
-use fieldkit_core::id::OpId;
-use fieldkit_core::witness::{Sighting, Verdict};
 use fieldkit_http::desk::Update;
-use std::collections::BTreeMap;
 
 impl Shop {
     /// Before anything else: a key that is older than the journal is given up, and what a new key is owed is written.
@@ -31,29 +28,8 @@ impl Shop {
         }
     }
 
-    /// Judges a sighting; a roll-back makes this kit a new replica at once.
-    pub(super) fn witness(&mut self, sighting: Sighting) -> Verdict {
-        let mut found = BTreeMap::new();
-        let (candidate, who) = match &sighting {
-            Sighting::Head { stream, head } => (OpId { stream: *stream, seq: head.seq }, "page"),
-            Sighting::Slip { seq, .. } => (OpId { stream: self.engine.newest_stream(), seq: *seq }, "slip"),
-        };
-        match self.store.op(candidate) {
-            Ok(op) => drop(op.map(|op| found.insert(candidate, op.hash))),
-            Err(error) => fatal("the journal cannot be read", &error),
-        }
-        let (stream, position, verdict) = self.engine.judge(&sighting, |id| found.get(&id).copied());
-        // A page knows what it saw; a person may have mistyped a slip, and is only told.
-        let went_back = who == "page" && matches!(verdict, Verdict::Ahead | Verdict::Contradicts);
-        if went_back && self.engine.writes(&stream) && self.store.takes_ops() {
-            let found = self.engine.ledger().head(&stream).seq;
-            self.follow(RollbackNoticed { witness: who.to_owned(), stream, seen: position, found });
-        }
-        verdict
-    }
-
     /// Goes on as a new replica: the old series ends here, a new one begins.
-    fn follow(&mut self, noticed: RollbackNoticed) {
+    pub(super) fn follow(&mut self, noticed: RollbackNoticed) {
         let saved = Identity::generate(&self.label).and_then(|identity| {
             let succession = self.engine.succession(&identity.key, &self.label, noticed);
             let identity = identity.going_on(succession.clone());
@@ -73,10 +49,10 @@ impl Shop {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use crate::kit::{Running, Settings, Stall};
     use fieldkit_core::id::{Hash, ReplicaKey};
     use fieldkit_core::op::Head;
+    use fieldkit_core::witness::{Sighting, Verdict};
     use fieldkit_http::desk::{Ask, Shelf};
     use std::fs;
     use std::path::Path;
@@ -103,7 +79,7 @@ mod tests {
         let stream = look(running, |shelf| shelf.stream);
         let sighting = Sighting::Head { stream, head: Head { seq: 999, hash: Hash::of(b"999") } };
         let (reply, verdict) = tokio::sync::oneshot::channel();
-        assert!(running.desk.ask(Ask::Witness { sighting, reply }).is_ok(), "the kit runs");
+        assert!(running.desk.ask(Ask::Witness { sighting: Some(sighting), page: None, reply }).is_ok(), "the kit runs");
         assert_eq!(verdict.blocking_recv(), Ok(Verdict::Ahead));
     }
 

@@ -63,7 +63,7 @@ impl Terminals {
         Terminals { begun: Instant::now(), events, lines: BTreeMap::new(), shown: Vec::new() }
     }
 
-    fn now_ms(&self) -> u64 {
+    pub(super) fn now_ms(&self) -> u64 {
         u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 
@@ -343,9 +343,10 @@ impl Shop {
         self.engine.tell_time(self.terminals.now_ms());
     }
 
-    /// How long the loop may rest before a terminal wants to know that time has passed.
+    /// How long the loop may rest before a terminal or an answer wants to know that time has passed.
     pub(super) fn rest(&self, most: Duration) -> Duration {
-        let Some((at_ms, _)) = self.engine.poll_timeout() else { return most };
+        let device = self.engine.poll_timeout().map(|(at_ms, _)| at_ms);
+        let Some(at_ms) = device.into_iter().chain(self.engine.poll_watch()).min() else { return most };
         Duration::from_millis(at_ms.saturating_sub(self.terminals.now_ms())).min(most)
     }
 

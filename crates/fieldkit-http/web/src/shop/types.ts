@@ -34,6 +34,36 @@ export interface Notice {
   next_step: string;
 }
 
+/** Limited goods that are not sold yet after a start, why, and what to do. */
+export interface Shut {
+  items: { sku: string; name: string; here: number }[];
+  text: string;
+  next_step: string;
+}
+
+/** What the kit wants a page to remember, where it holds what it is said to hold. */
+export interface Remember {
+  page: string;
+  stream: string;
+  from_seq: number;
+  from_hash: string;
+  seq: number;
+  hash: string;
+}
+
+/** Limited goods of one SKU, and who may sell them. */
+export interface Pool {
+  sku: string;
+  name: string;
+  here: number;
+  elsewhere: number;
+  sold: number;
+  at_rest: number;
+  shut: boolean;
+  holders: { kit: string; replica: string; own: boolean; held: number }[];
+  asks: { by: string; of: string; quantity: number }[];
+}
+
 /** A device that the kit drives. */
 export interface Device {
   device_id: string;
@@ -73,6 +103,8 @@ export interface Status {
   clock: { quality: "unverified" | "system" | "confirmed"; now: string };
   head: Head | null;
   drawer: "open" | "closed";
+  /** Limited goods that are not sold yet after a start. */
+  shut: Shut | null;
   notices: Notice[];
 }
 

@@ -1,10 +1,11 @@
 // What the kit says right now: status, goods, drawer, and whether it answers at all.
 // Promises: live by server-sent events; after every reconnect everything is read again and the witness is sent.
 import { SvelteMap } from "svelte/reactivity";
-import { answer, read, updatesAddress, write } from "./api.ts";
+import { answer, read, write } from "./api.ts";
 import { keep, kept } from "./keep.ts";
 import { nextKey } from "./keys.ts";
-import type { Device, Drawer, Head, Item, Order, OrderUpdate, Status, WitnessVerdict } from "./types.ts";
+import { followAddress, remember, report } from "./watch.ts";
+import type { Device, Drawer, Head, Item, Order, OrderUpdate, Remember, Status, WitnessVerdict } from "./types.ts";
 import { wakeWriters } from "./writer.svelte.ts";
 
 const HEAD = "fieldkit.head";
@@ -16,6 +17,12 @@ const WATCHDOG_MS = 20_000;
 const LOOK_BACK = 50;
 
 export type Contact = "connecting" | "up" | "lost";
+
+interface Units {
+  here: number;
+  elsewhere: number;
+  sold: number;
+}
 
 class Kit {
   contact = $state<Contact>("connecting");
@@ -53,7 +60,7 @@ class Kit {
   #source: EventSource | null = null;
   #grace: ReturnType<typeof setTimeout> | undefined;
   #retry: ReturnType<typeof setTimeout> | undefined;
-  #pendingStock = new Map<string, { here: number; sold: number }>();
+  #pendingStock = new Map<string, Units>();
 
   start(): void {
     this.#connect();
@@ -98,7 +105,7 @@ class Kit {
 
   #connect(): void {
     this.#source?.close();
-    const source = new EventSource(updatesAddress);
+    const source = new EventSource(followAddress);
     this.#source = source;
     source.onopen = () => {
       clearTimeout(this.#grace);
@@ -108,6 +115,7 @@ class Kit {
       wakeWriters();
       // First, so that no newer head takes the place of the one the kit has to answer for.
       void this.#sendWitness();
+      void report();
       void this.refresh();
     };
     source.onerror = () => {
@@ -125,7 +133,7 @@ class Kit {
           // An event this page cannot read is an event of a newer kit.
         }
       });
-    on<{ sku: string; here: number; sold: number }>("stock", (data) => this.#takeStock(data));
+    on<Units & { sku: string }>("stock", (data) => this.#takeStock(data));
     on<OrderUpdate>("order", (data) => {
       this.order_news.set(data.order_id, (this.order_news.get(data.order_id) ?? 0) + 1);
       this.orders_seen += 1;
@@ -135,6 +143,7 @@ class Kit {
     on("catalog", () => void this.readItems().catch(() => {}));
     on("drawer", () => void this.readDrawer().catch(() => {}));
     on<Status>("status", (data) => this.#takeStatus(data));
+    on<Remember>("remember", (data) => void remember(data));
     on<Head>("head", (data) => this.#takeHead(data));
   }
 
@@ -173,18 +182,18 @@ class Kit {
   }
 
   /** One pass for a burst of stock events: a drop of 500 SKUs must not copy the list 500 times. */
-  #takeStock(data: { sku: string; here: number; sold: number }): void {
+  #takeStock({ sku, here, elsewhere, sold }: Units & { sku: string }): void {
     if (this.#pendingStock.size === 0) {
       setTimeout(() => {
         const news = this.#pendingStock;
         this.#pendingStock = new Map();
         this.items = this.items.map((item) => {
           const fresh = news.get(item.sku);
-          return fresh === undefined ? item : { ...item, here: fresh.here, sold: fresh.sold };
+          return fresh === undefined ? item : { ...item, ...fresh };
         });
       }, 16);
     }
-    this.#pendingStock.set(data.sku, { here: data.here, sold: data.sold });
+    this.#pendingStock.set(sku, { here, elsewhere, sold });
   }
 
   #sentWitness: Promise<void> | null = null;
