@@ -14,7 +14,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("fieldkit-http", &["fieldkit-core"]),
     ("fieldkit-ports", &[]),
     ("fieldkit-sync", &["fieldkit-core"]),
-    ("fieldkit-sim", &["fieldkit-core", "fieldkit-drivers", "fieldkit-engine"]),
+    ("fieldkit-sim", &["fieldkit-core", "fieldkit-drivers", "fieldkit-sync", "fieldkit-engine"]),
     (
         "fieldkit",
         &[

@@ -179,3 +179,26 @@ pub const RARE: &[&str] = &[
     "undone_refund",
     "voided_card",
 ];
+
+/// The same for kits that have a hub.
+pub const RARE_SEVERAL: &[&str] = &[
+    "absent_declared",
+    "absent_holder_declared",
+    "admission_by_slip",
+    "answer_repeated",
+    "box_adopted",
+    "box_behind",
+    "epoch_answered",
+    "folded_with_branches",
+    "fork_seen",
+    "hub_restored",
+    "journal_lost_tail",
+    "only_copy_destroyed",
+    "roll_back_noticed",
+    "roll_back_unnoticed",
+    "slip_disagreed",
+    "sold_out",
+    "told_by_a_peer",
+    "two_turns_on_their_way",
+    "witness_disagreed",
+];

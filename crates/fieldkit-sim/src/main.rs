@@ -162,7 +162,19 @@ fn tell(campaign: &Campaign, events: u64, per_minute: u64, changing: &[u64], twi
     list("faults", &campaign.faults);
     list("rare states", &campaign.rare);
     println!("rare states that were not reached: {:?}", campaign.missing());
-    println!("limited goods: {:?}", campaign.stall);
+    let stall = &campaign.stall;
+    if campaign.several {
+        println!(
+            "limited goods: {} sold, {} of them twice where words put {} at risk; of {} attempts with the hub reachable {} were refused while a unit was unsold elsewhere; {} of {} starts without a link sold again within 5 s",
+            stall.sold,
+            stall.oversold,
+            stall.at_risk,
+            stall.attempts,
+            stall.refused_unsold,
+            stall.blips_in_time,
+            stall.blips
+        );
+    }
     if twice {
         println!("each seed ran twice; seeds with two different traces: {changing:?}");
     }

@@ -5,7 +5,7 @@
 
 use crate::check;
 use crate::dump;
-use crate::log::{RARE, Violation};
+use crate::log::{RARE, RARE_SEVERAL, Violation};
 use crate::planted::Planted;
 use crate::several::Stall;
 use crate::swarm::{FAULTS, Kinds, Swarm, Temper};
@@ -215,6 +215,8 @@ pub struct Campaign {
     pub mix: BTreeMap<&'static str, u64>,
     /// What came of limited goods.
     pub stall: Stall,
+    /// Whether the worlds are kits with a hub.
+    pub several: bool,
     /// Failing plans with what is wrong.
     pub failures: Vec<(Plan, Vec<Violation>)>,
 }
@@ -223,6 +225,7 @@ impl Campaign {
     /// Adds what came of a plan.
     pub fn add(&mut self, plan: &Plan, outcome: Outcome) {
         self.seeds += 1;
+        self.several = plan.several;
         self.calm += u64::from(Swarm::drawn(plan.seed, plan.kinds).temper == Temper::Calm);
         self.events += outcome.events;
         self.sales += outcome.sales;
@@ -245,7 +248,8 @@ impl Campaign {
 
     /// Rare states that were not reached.
     pub fn missing(&self) -> Vec<&'static str> {
-        RARE.iter().filter(|word| !self.rare.contains_key(*word)).copied().collect()
+        let list = if self.several { RARE_SEVERAL } else { RARE };
+        list.iter().filter(|word| !self.rare.contains_key(*word)).copied().collect()
     }
 }
 

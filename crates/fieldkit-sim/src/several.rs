@@ -5,43 +5,35 @@
 //! damaged; a page takes a newer head only for the one that it holds.
 //! Absent on purpose: cards (kits without a hub have them), and verdicts (`check`).
 
-use crate::disk::Device;
+mod books;
+mod people;
+
+use self::books::Books;
 use crate::genesis::NOON_MS;
 use crate::kit::{Kit, Taken};
-use crate::log::{PutBack, Said};
-use crate::planted::Planted;
+use crate::log::PutBack;
 use crate::swarm::Fault;
 use crate::terminal::Terminal;
 use crate::world::{Event, World};
-use fieldkit_core::body::{Admission, Edit, Limit, RollbackNoticed, Source, StockReason};
-use fieldkit_core::decide::{self, Command, LineRequest, NewItem, OrderRequest, Place, StockChange, TenderRequest};
-use fieldkit_core::id::{Hash, OpId, PoolId, ReplicaKey, Space, StreamId};
-use fieldkit_core::ledger::Ledger;
+use fieldkit_core::body::{Edit, Limit, RollbackNoticed};
+use fieldkit_core::decide::{self, Command, NewItem, Place};
+use fieldkit_core::id::{Hash, OpId, ReplicaKey, Space, StreamId};
 use fieldkit_core::op::{Head, SealedOp};
-use fieldkit_core::order::Discount;
 use fieldkit_core::witness::{Sighting, Verdict};
 use fieldkit_engine::{Foreign, Input, Policy, WitnessInput, WitnessKind, WitnessName};
 use fieldkit_sync::intake::Take;
 use fieldkit_sync::session::{self, Session, Terms};
-use fieldkit_sync::shelf::{Ask, Parcel, Shelf, lacking};
-use fieldkit_sync::tip::Tip;
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 /// The limited item.
 pub const DROP: &str = "DROP";
-/// How long somebody waits with a shut gate before typing the last slip's number.
-const SLIP_MS: u64 = 10_000;
 /// How soon limited goods should sell after a start.
 const GATE_MS: u64 = 5_000;
 /// How soon pages find a kit that is back.
 const PAGES_MS: u64 = 4_000;
 /// How long a silent link is believed.
 const IDLE_MS: u64 = 15_000;
-/// How soon buyers come after the stall was set up.
-const OPENING_MS: u64 = 20_000;
-/// How long the owner waits for answers before declaring somebody absent.
-const ABSENT_MS: u64 = 120_000;
 
 /// Something that happens between kits.
 pub enum Between {
@@ -111,116 +103,6 @@ impl Stall {
         self.oversold += other.oversold;
         self.at_risk += other.at_risk;
     }
-}
-
-/// A kit's journal as an exchange reads it.
-struct Books<'a> {
-    device: &'a Device,
-    ledger: &'a Ledger,
-    limits: BTreeMap<StreamId, u64>,
-}
-
-impl Books<'_> {
-    fn before(&self, id: OpId, hash: &Hash) -> Option<Hash> {
-        let main = self.device.find(&id).map(|(_, op)| op).filter(|op| op.hash == *hash);
-        let op = main.or_else(|| self.device.branches.iter().map(|(_, op)| op).find(|op| op.hash == *hash));
-        op.map(|op| op.op.prev)
-    }
-
-    fn is_parted(&self, stream: &StreamId) -> bool {
-        self.device.branches.iter().any(|(_, op)| op.op.stream == *stream)
-    }
-
-    fn is_below(&self, stream: StreamId, low: &Head, high: &Head) -> bool {
-        let mut at = *high;
-        while at.seq > low.seq {
-            let Some(hash) = self.before(OpId { stream, seq: at.seq }, &at.hash) else { return false };
-            at = Head { seq: at.seq - 1, hash };
-        }
-        at == *low
-    }
-}
-
-impl Shelf for Books<'_> {
-    fn organisation(&self) -> [u8; 32] {
-        self.ledger.organisation.as_ref().map(|(_, founded)| founded.key).unwrap_or_default()
-    }
-
-    fn tips(&self) -> Vec<Tip> {
-        let mut tips: BTreeMap<StreamId, Vec<Tip>> = BTreeMap::new();
-        for (end, signed) in self.device.heads.iter().rev() {
-            let limit = self.limits.get(&signed.stream).copied().unwrap_or(u64::MAX);
-            let Some(known) = self.ledger.streams.get(&signed.stream) else { continue };
-            let (Some(replica), Some(space)) = (known.replica, known.space.clone()) else { continue };
-            if *end > self.device.synced || signed.head.seq > limit {
-                continue;
-            }
-            let known = tips.entry(signed.stream).or_default();
-            let parted = self.is_parted(&signed.stream);
-            let told = |tip: &Tip| match parted {
-                false => tip.head.seq >= signed.head.seq,
-                true => self.is_below(signed.stream, &signed.head, &tip.head),
-            };
-            if !known.iter().any(told) {
-                if parted {
-                    known.retain(|tip| !self.is_below(signed.stream, &tip.head, &signed.head));
-                } else {
-                    known.clear();
-                }
-                known.push(Tip { replica, space, head: signed.head, signature: signed.signature });
-            }
-        }
-        tips.into_values().flatten().collect()
-    }
-
-    fn hashes(&self, op: OpId) -> Vec<Hash> {
-        let main = self.device.find(&op).filter(|(row, _)| *row < self.device.synced).map(|(_, op)| op.hash);
-        let branches =
-            self.device.branches.iter().filter(|(end, known)| *end <= self.device.synced && known.id() == op);
-        main.into_iter().chain(branches.map(|(_, op)| op.hash)).collect()
-    }
-
-    fn admitted(&self, replica: &ReplicaKey) -> bool {
-        self.ledger.replicas.contains_key(replica)
-    }
-
-    fn missing(&self, asks: &[Ask], from: u64, bytes_max: usize) -> Parcel {
-        let wanted: BTreeMap<StreamId, BTreeSet<Hash>> = asks
-            .iter()
-            .filter(|ask| self.is_parted(&ask.stream))
-            .map(|ask| (ask.stream, lacking(ask, |id, hash| self.before(id, hash))))
-            .collect();
-        let farthest = |heads: &[Head]| heads.iter().map(|head| head.seq).max().unwrap_or(0);
-        let spans: BTreeMap<StreamId, (u64, u64)> =
-            asks.iter().map(|ask| (ask.stream, (farthest(&ask.common), farthest(&ask.tips)))).collect();
-        let is_wanted = |op: &SealedOp| match (wanted.get(&op.op.stream), spans.get(&op.op.stream)) {
-            (Some(hashes), _) => hashes.contains(&op.hash),
-            (None, Some((behind, to))) => (behind + 1..=*to).contains(&op.op.seq),
-            (None, None) => false,
-        };
-        // Depth puts causes first, where ops of branches stand apart from the others.
-        let branches = self.device.branches.iter().filter(|(end, _)| *end <= self.device.synced).map(|(_, op)| op);
-        let mut rows: Vec<&Arc<SealedOp>> = self.device.ops[..self.device.synced].iter().collect();
-        if !self.device.branches.is_empty() {
-            rows.extend(branches);
-            rows.sort_by_key(|op| (op.op.lamport, op.op.stream, op.op.seq, op.hash));
-        }
-        let from = usize::try_from(from).unwrap_or(usize::MAX);
-        let (mut parcel, mut bytes) = (Parcel::default(), 0);
-        for (row, op) in rows.iter().enumerate().skip(from).filter(|(_, op)| is_wanted(op)) {
-            bytes += op.bytes.len();
-            if bytes > bytes_max && !parcel.ops.is_empty() {
-                parcel.next = Some(row as u64);
-                break;
-            }
-            parcel.ops.push(op.bytes.clone());
-        }
-        parcel
-    }
-}
-
-fn none() -> String {
-    String::new()
 }
 
 fn box_name(kit: usize) -> WitnessName {
@@ -679,180 +561,6 @@ impl World {
         let quiet = self.kits.iter().all(|kit| kit.on_disk.is_empty() && !kit.open);
         self.swarm.several.is_none()
             || (quiet && self.links.iter().filter(|link| !gone(link)).all(|link| link.sessions.iter().all(even)))
-    }
-
-    // --- people ---
-
-    /// A till of a kit among others: buyers of limited goods, and a crew that knows its last slip.
-    pub(crate) fn visit(&mut self, till: usize) {
-        let kit = self.tills[till].kit;
-        if kit == self.hub() {
-            return self.keep_hub(till);
-        }
-        let shut_ms = self.tills[till].shut_ms;
-        if shut_ms.is_some_and(|since_ms| self.now_ms > since_ms + SLIP_MS) {
-            self.tills[till].shut_ms = None;
-            if let Some(command) = self.by_slip(kit) {
-                return self.give(till, command);
-            }
-        }
-        if self.healing {
-            self.tills[till].rests = true;
-            return self.wake(till, 10_000);
-        }
-        let ledger = self.kits[kit].engine.as_ref().map(fieldkit_engine::Engine::ledger);
-        let event = ledger.and_then(|ledger| ledger.events.get(&self.genesis.event));
-        if !event.is_some_and(|event| event.items.contains_key(DROP)) || self.now_ms < OPENING_MS {
-            let wait_ms = self.people.within(1_000, OPENING_MS);
-            return self.wake(till, wait_ms);
-        }
-        let orders = &self.tills[till].orders;
-        let some = (!orders.is_empty()).then(|| orders[self.people.place(orders.len())]);
-        let command = match (self.people.weighed(&[80, 8, 6, 2]), some) {
-            (1, Some(order)) => {
-                let restock = self.people.chance(800);
-                Command::Refund { order, lines: None, reason: "changed mind".to_owned(), restock, in_cash: true }
-            }
-            (2, Some(order)) => Command::Void { order, reason: "mistyped".to_owned() },
-            (3, Some(order)) => Command::ReleaseUnits { order },
-            _ => self.buy(till),
-        };
-        self.give(till, command);
-    }
-
-    fn buy(&mut self, till: usize) -> Command {
-        let quantity = i64::try_from(self.people.within(1, 2)).unwrap_or(1);
-        let sku = if self.people.chance(900) { DROP } else { "TEE" };
-        let line = LineRequest {
-            sku: sku.to_owned(),
-            quantity,
-            price: None,
-            discount: Discount::None,
-            discount_reason: none(),
-        };
-        Command::PlaceOrder(OrderRequest {
-            lines: vec![line],
-            discount: Discount::None,
-            discount_reason: none(),
-            tenders: vec![TenderRequest::Cash { minor: 10_000, currency: "EUR".to_owned() }],
-            expected_total: None,
-            source: Source { till: format!("till {till}"), campaign: none(), session: none(), variant: none() },
-            cart_opened_ms: None,
-        })
-    }
-
-    /// The newest slip that the crew of a kit has, typed in.
-    fn by_slip(&mut self, kit: usize) -> Option<Command> {
-        let stream = self.own_stream(kit)?;
-        let of_kit = self.tills.iter().filter(|till| till.kit == kit).filter_map(|till| till.old_slip);
-        let (_, head) = of_kit.filter(|(of, _)| *of == stream).max_by_key(|(_, head)| head.seq)?;
-        let engine = self.kits[kit].engine.as_ref()?;
-        let journal = &self.kits[kit].journal;
-        let hash_at = |id: OpId| journal.find(&id).map(|(_, op)| op.hash);
-        let slip = Sighting::Slip { seq: head.seq, check: head.hash.check4() };
-        let (_, seen, verdict) = engine.judge(&slip, hash_at);
-        match verdict {
-            Verdict::Agrees => {
-                self.log.reached("admission_by_slip");
-                Some(Command::AdmitHolding { how: Admission::Slip, seen, nonce: engine.nonce()? })
-            }
-            Verdict::Ahead | Verdict::Contradicts => {
-                let found = engine.ledger().head(&stream).seq;
-                self.log.reached("slip_disagreed");
-                self.follow(kit, RollbackNoticed { witness: "slip".to_owned(), stream, seen, found });
-                None
-            }
-            Verdict::UnknownStream => None,
-        }
-    }
-
-    /// The owner at the hub: new goods now and then, and words about those who are absent.
-    fn keep_hub(&mut self, till: usize) {
-        let hub = self.hub();
-        self.tills[till].rests = true;
-        let pause_ms = self.people.within(5_000, 20_000);
-        let Some(engine) = &self.kits[hub].engine else { return self.wake(till, pause_ms) };
-        let (ledger, own) = (engine.ledger(), engine.replica());
-        let Some(event) = ledger.events.get(&self.genesis.event) else { return self.wake(till, pause_ms) };
-        let lost = event.keepers.iter().find(|keeper| **keeper != own && ledger.goes_on_for(own, **keeper)).copied();
-        let mut command = None;
-        if let Some(keeper) = lost {
-            let missing = decide::unanswered(ledger, event, keeper, own);
-            let lives = |replica: &ReplicaKey| {
-                let runs = |kit: &Kit| !kit.gone && ReplicaKey(kit.key().verifying_key().to_bytes()) == *replica;
-                self.kits.iter().any(runs)
-            };
-            if missing.is_empty() {
-                self.log.reached("epoch_answered");
-            }
-            let waited = self.kits[hub].followed_ms.is_none_or(|since_ms| self.now_ms > since_ms + ABSENT_MS);
-            let at_once = matches!(self.planted, Some(Planted::TakeAtOnce | Planted::PlainEscrow));
-            let absent = missing.into_iter().find(|replica| at_once || (waited && !lives(replica)));
-            if let Some(on_behalf) = absent {
-                self.log.reached("absent_declared");
-                command = Some(Command::AnswerKeeper { keeper, on_behalf });
-            }
-        }
-        let pool = PoolId::of(&self.genesis.event, DROP);
-        let gone: Vec<ReplicaKey> = self
-            .kits
-            .iter()
-            .filter(|kit| kit.gone)
-            .map(|kit| ReplicaKey(kit.key().verifying_key().to_bytes()))
-            .collect();
-        let held =
-            |replica: &&ReplicaKey| event.pools.get(&pool).is_some_and(|known| known.usable(pool, replica).count() > 0);
-        if let Some(holder) = gone.iter().find(held).filter(|_| command.is_none()) {
-            self.log.reached("absent_holder_declared");
-            command = Some(Command::DeclareLost { sku: DROP.to_owned(), holder: *holder });
-        }
-        if command.is_none() && !self.healing && self.people.chance(20) {
-            let change = StockChange::By(i64::try_from(self.people.within(5, 20)).unwrap_or(5));
-            command = Some(Command::MoveStock { sku: DROP.to_owned(), change, reason: StockReason::Delivered });
-        }
-        match command {
-            Some(command) => self.give(till, command),
-            None => self.wake(till, pause_ms),
-        }
-    }
-
-    /// What an answer says about limited goods.
-    pub(crate) fn weigh_answer(&mut self, till: usize, said: &Said) {
-        let kit = self.tills[till].kit;
-        let drop = self.tills[till].wants(DROP);
-        if self.swarm.several.is_none() || !drop {
-            return;
-        }
-        let shut = *said == Said::Refused("gate_shut".to_owned());
-        if !shut {
-            self.tills[till].shut_ms = None;
-        } else if self.tills[till].shut_ms.is_none() {
-            self.tills[till].shut_ms = Some(self.now_ms);
-        }
-        let hub = self.hub();
-        let reachable = |one: usize| {
-            self.links.iter().any(|link| link.is_open() && link.ends == [one, hub]) && self.kits[one].engine.is_some()
-        };
-        if shut || !reachable(kit) {
-            return;
-        }
-        self.stall.attempts += 1;
-        if *said == Said::Refused("sold_out".to_owned()) {
-            let others = (0..self.kits.len()).filter(|other| *other != kit && (*other == hub || reachable(*other)));
-            let unsold: i64 = others.map(|other| self.sellable(other)).sum();
-            self.stall.refused_unsold += u64::from(unsold > 0);
-            let at_hub = self.sellable(hub);
-            self.log.did(if unsold == 0 {
-                "refused_rightly"
-            } else if at_hub > 0 {
-                "refused_hub_has"
-            } else {
-                "refused_kits_have"
-            });
-            let now_ms = self.now_ms;
-            let all: Vec<i64> = (0..self.kits.len()).map(|kit| self.sellable(kit)).collect();
-            self.log.line(now_ms, || format!("REFUSED at kit {kit}: {unsold} unsold elsewhere, {all:?}"));
-        }
     }
 
     // --- faults ---

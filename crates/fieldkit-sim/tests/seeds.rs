@@ -38,6 +38,31 @@ fn read(line: &str) -> Kept {
 }
 
 #[test]
+fn three_hundred_stalls_with_a_hub_never_oversell() {
+    let mut campaign = Campaign::default();
+    for seed in 1..=SEEDS {
+        let plan = Plan { several: true, ..Plan::new(seed, EVENTS) };
+        let outcome = run(&plan);
+        if seed % 30 == 0 {
+            assert_eq!(run(&plan).hash, outcome.hash, "one seed, two traces: {}", plan.line());
+        }
+        campaign.add(&plan, outcome);
+    }
+    let told = |(plan, violations): &(Plan, Vec<fieldkit_sim::Violation>)| {
+        format!("{}: {}\n    {}", violations[0].invariant, violations[0].what, plan.line())
+    };
+    let failures: Vec<String> = campaign.failures.iter().map(told).collect();
+    assert!(failures.is_empty(), "{}", failures.join("\n"));
+    assert_eq!(campaign.missing(), [""; 0], "rare states that no seed reached");
+    let stall = campaign.stall;
+    assert!(stall.sold >= 100 * SEEDS, "{stall:?}");
+    assert!(stall.oversold <= stall.at_risk, "{stall:?}");
+    assert!(stall.refused_unsold * 100 <= stall.attempts * 3, "{stall:?}");
+    assert!(stall.blips_in_time * 100 >= stall.blips * 90, "{stall:?}");
+    println!("{} seeds with a hub: {stall:?}", campaign.seeds);
+}
+
+#[test]
 fn three_hundred_worlds_keep_what_was_promised() {
     let open: Vec<Plan> = kept().into_iter().filter(|kept| kept.open).map(|kept| kept.plan).collect();
     let mut campaign = Campaign::default();

@@ -271,16 +271,7 @@ fn fold(store: &mut Store, identity: Identity, settings: &Settings, safe_mode: b
         std::fs::create_dir_all(scratch).with_context(|| format!("cannot make {}", scratch.display()))?;
     }
     let forked = store.has_branches();
-    let mut state = match forked {
-        true => StateWriter::begin_anew(dir),
-        false => StateWriter::open(dir, &mut |row| store.row_hash(row)),
-    }
-    .map_err(with_hint)?;
-    let mut views = match forked {
-        true => ViewsWriter::begin_anew(dir),
-        false => ViewsWriter::open(dir, &mut |row| store.row_hash(row)),
-    }
-    .map_err(with_hint)?;
+    let (mut state, mut views) = writers(store, dir, forked).map_err(with_hint)?;
     let reader = StateReader::open(dir).map_err(with_hint)?;
     // Views that lag behind the state are filled by folding again from where they stand: from the start, that is.
     let snapshot = match reader.snapshot() {
@@ -333,6 +324,15 @@ fn fold(store: &mut Store, identity: Identity, settings: &Settings, safe_mode: b
         succession,
         newest,
     })
+}
+
+/// The files to fold into: as they are, or begun anew where a fork changes what stands in them.
+fn writers(store: &Store, dir: &Path, forked: bool) -> Result<(StateWriter, ViewsWriter), StoreError> {
+    if forked {
+        return Ok((StateWriter::begin_anew(dir)?, ViewsWriter::begin_anew(dir)?));
+    }
+    let state = StateWriter::open(dir, &mut |row| store.row_hash(row))?;
+    Ok((state, ViewsWriter::open(dir, &mut |row| store.row_hash(row))?))
 }
 
 /// Folds ops and writes the state now and then, so that memory stays bounded.

@@ -35,6 +35,7 @@ impl Engine {
 
     /// A slip that was printed since the start says nothing about the time before it.
     pub(super) fn slip_of_now(&self, asked: &Asked) -> Option<Refusal> {
+        self.watch.nonce()?;
         let Command::AdmitHolding { how: Admission::Slip, seen, .. } = &asked.command else { return None };
         let event = asked.event.and_then(|id| Some((id, self.ledger.events.get(&id)?)));
         let stream = event.map(|(id, event)| self.author.stream(&decide::space_of(id, event)))?;
