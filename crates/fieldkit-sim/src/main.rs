@@ -178,8 +178,22 @@ fn tell(campaign: &Campaign, events: u64, per_minute: u64, changing: &[u64], twi
     if twice {
         println!("each seed ran twice; seeds with two different traces: {changing:?}");
     }
+    let goods = if campaign.several {
+        format!(
+            ",\"sold\":{},\"oversold\":{},\"put_at_risk_by_words\":{},\"attempts\":{},\"refused_while_unsold_elsewhere\":{},\"starts_without_a_link\":{},\"sold_within_5_s\":{}",
+            stall.sold,
+            stall.oversold,
+            stall.at_risk,
+            stall.attempts,
+            stall.refused_unsold,
+            stall.blips,
+            stall.blips_in_time
+        )
+    } else {
+        String::new()
+    };
     println!(
-        "{{\"seeds\":{},\"events\":{},\"events_per_minute\":{per_minute},\"sales\":{},\"faults\":{},\"violations\":{},\"rare_states_missing\":{:?}}}",
+        "{{\"seeds\":{},\"events\":{},\"events_per_minute\":{per_minute},\"sales\":{},\"faults\":{},\"violations\":{}{goods},\"rare_states_missing\":{:?}}}",
         campaign.seeds,
         campaign.events,
         campaign.sales,
