@@ -694,9 +694,7 @@ impl Engine {
                 _ => {}
             }
         }
-        for needs in &release.needs {
-            self.watch.tell(needs.event, needs.stream, needs.head);
-        }
+        release.needs.iter_mut().for_each(|needs| self.watch.await_witnesses(needs));
         self.unwitnessed.push_back(release);
     }
 

@@ -71,7 +71,8 @@ pub(crate) struct Needs {
     pub event: OpId,
     pub head: Head,
     pub stream: StreamId,
-    until_ms: u64,
+    /// Until when, once it is durable: a slow disk is no fault of a witness.
+    until_ms: Option<u64>,
 }
 
 /// The watch.
@@ -167,11 +168,11 @@ impl WatchDesk {
     /// What the answers of a turn wait for, where it uses rights.
     pub fn needs(&self, event: OpId, stream: StreamId, head: Head) -> Option<Needs> {
         let duty = self.duties.get(&event)?;
-        (!duty.on_duty.is_empty()).then_some(Needs { event, stream, head, until_ms: self.now_ms + ACK_MS })
+        (!duty.on_duty.is_empty()).then_some(Needs { event, stream, head, until_ms: None })
     }
 
     /// Tells the witnesses on duty of a head that is durable now.
-    pub fn tell(&mut self, event: OpId, stream: StreamId, head: Head) {
+    fn tell(&mut self, event: OpId, stream: StreamId, head: Head) {
         let Some(duty) = self.duties.get(&event) else { return };
         for name in &duty.on_duty {
             let from = self.held.get(&(*name, stream)).copied().unwrap_or_default();
@@ -179,6 +180,12 @@ impl WatchDesk {
                 self.wishes.push_back(Wish::Tell(*name, stream, from, head));
             }
         }
+    }
+
+    /// An op that uses rights is durable: the witnesses hear of it, and have their time from now on.
+    pub fn await_witnesses(&mut self, needs: &mut Needs) {
+        self.tell(needs.event, needs.stream, needs.head);
+        needs.until_ms = Some(self.now_ms + ACK_MS);
     }
 
     /// Whether answers need not wait any longer.
@@ -189,19 +196,22 @@ impl WatchDesk {
 
     /// Writes off the witnesses that keep an answer waiting for too long.
     pub fn give_up(&mut self, needs: &Needs) {
-        if self.now_ms < needs.until_ms {
+        if needs.until_ms.is_none_or(|until_ms| self.now_ms < until_ms) {
             return;
         }
         let held = |name: &WitnessName| self.holds(name, needs.stream, needs.head.seq);
         let Some(duty) = self.duties.get(&needs.event) else { return };
-        let stays: BTreeSet<WitnessName> = duty.on_duty.iter().filter(|name| held(name)).copied().collect();
+        let (stays, slow): (BTreeSet<WitnessName>, BTreeSet<WitnessName>) =
+            duty.on_duty.iter().copied().partition(|name| held(name));
+        // It is on duty again once it says something.
+        self.present.retain(|name, _| !slow.contains(name));
         self.set(needs.event, &stays, &BTreeSet::new());
     }
 
     /// When `give_up` may have something to do.
     pub fn poll_timeout(&self, needs: Option<&Needs>) -> Option<u64> {
         let needs = needs.filter(|needs| self.duties.get(&needs.event).is_some_and(|duty| !duty.deciding))?;
-        Some(needs.until_ms)
+        needs.until_ms
     }
 
     /// Does what is to be done on what is durable.

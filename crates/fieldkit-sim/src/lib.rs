@@ -2,8 +2,8 @@
 //!
 //! Promises: everything follows from the seed; a violation names its invariant, the seed and the line that plays it
 //! again. The engine is the one that ships.
-//! Absent on purpose, until they exist: exchange between kits, rights to limited goods, a hub. The queue takes their events
-//! as it takes all others.
+//! Two sorts of worlds: kits alone, each with a terminal, and kits with a hub and limited goods in common (`several`).
+//! Absent on purpose: cards at kits with a hub, and SQLite.
 
 mod check;
 mod disk;

@@ -67,7 +67,7 @@ fn three_hundred_stalls_with_a_hub_never_oversell() {
     let stall = campaign.stall;
     assert!(stall.sold >= 100 * SEEDS, "{stall:?}");
     assert!(stall.oversold <= stall.at_risk, "{stall:?}");
-    assert!(stall.refused_unsold * 100 <= stall.attempts * 3, "{stall:?}");
+    assert!(stall.refused_unsold * 100 <= stall.attempts * 4, "{stall:?}");
     assert!(stall.blips_in_time * 100 >= stall.blips * 90, "{stall:?}");
     println!("{} seeds with a hub: {stall:?}", campaign.seeds);
 }
