@@ -549,10 +549,10 @@ impl Engine {
             quality: asked.quality,
             key: Some(asked.key.clone()),
         };
-        if let Some(refusal) = self.slip_of_now(asked) {
-            return Answer { result: Err(refusal), repeated: false };
-        }
-        let decided = decide::decide(self.planted.or_before(&self.ledger), &asked.command, &place, &context);
+        let decided = match self.slip_of_now(asked) {
+            Some(refusal) => Err(refusal),
+            None => decide::decide(self.planted.or_before(&self.ledger), &asked.command, &place, &context),
+        };
         let (drafts, refusal) = match decided {
             Ok(drafts) => (drafts, None),
             Err(refusal) if silent => return Answer { result: Err(refusal), repeated: false },
@@ -635,7 +635,9 @@ impl Engine {
         }
         self.planted.end_of_batch(&self.ledger);
         self.note_growth();
-        let signing = self.unsigned_turns >= SIGN_TURNS && !self.unsigned.is_empty();
+        // Where others are, each end is signed: a key that is lost leaves nothing that nobody can vouch for.
+        let due = self.unsigned_turns >= SIGN_TURNS || self.watch.is_shared(&self.ledger, self.author.replica);
+        let signing = due && !self.unsigned.is_empty();
         let nothing = self.turn.ops.is_empty() && self.turn.branches.is_empty() && self.turn.heads.is_empty();
         if nothing && !signing {
             // Repeated answers may speak of ops that are still on their way to the disk, or to a witness.

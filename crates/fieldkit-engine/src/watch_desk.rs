@@ -325,7 +325,7 @@ impl WatchDesk {
     }
 
     /// Whether other kits are known.
-    fn is_shared(&self, ledger: &Ledger, own: ReplicaKey) -> bool {
+    pub fn is_shared(&self, ledger: &Ledger, own: ReplicaKey) -> bool {
         ledger.replicas.keys().any(|replica| !ledger.goes_on_for(own, *replica))
     }
 }

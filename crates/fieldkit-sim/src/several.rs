@@ -30,6 +30,8 @@ use std::sync::Arc;
 pub const DROP: &str = "DROP";
 /// How soon limited goods should sell after a start.
 const GATE_MS: u64 = 5_000;
+/// Kinds of ops that others wait for: grants, asks, answers.
+const URGENT: [u16; 3] = [80, 88, 89];
 /// How soon pages find a kit that is back.
 const PAGES_MS: u64 = 4_000;
 /// How long a silent link is believed.
@@ -190,6 +192,7 @@ impl World {
                 self.kits[kit].open = true;
                 self.feed(kit, Input::SignDue);
                 self.close_soon(kit);
+                self.grew(kit, None);
             }
             Between::Told { till, page, stream, from, to } => {
                 let held = self.tills[till].holds.entry(stream).or_default();
@@ -523,7 +526,11 @@ impl World {
     pub(crate) fn stored(&mut self, kit: usize) {
         let taken = self.kits[kit].storing.pop_front().unwrap_or_default();
         self.tell_stored(taken);
-        self.grew(kit, None);
+        // What others wait for is told at once, everything else with the next signature that is due.
+        let newest = self.kits[kit].journal.ops[..self.kits[kit].journal.synced].iter().rev().take(8);
+        if newest.into_iter().any(|op| URGENT.contains(&op.op.kind)) {
+            self.grew(kit, None);
+        }
         self.sign_soon(kit);
     }
 

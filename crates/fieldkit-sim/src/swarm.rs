@@ -315,7 +315,7 @@ impl Swarm {
             batch: u32::try_from(random.within(6, 14)).unwrap_or(6),
             frame_ms: *random.pick(&[2, 20, 200]),
             outage_ms: *random.pick(&[5_000, 60_000, 600_000]),
-            sign_ms: *random.pick(&[300, 3_000, 10_000]),
+            sign_ms: *random.pick(&[1_000, 4_000, 10_000]),
         };
         Swarm {
             kits,

@@ -37,10 +37,6 @@ fn read(line: &str) -> Kept {
     }
 }
 
-/// Stalls in which the ops of a lost key behind its last signed end reach nobody: whoever names them as a cause is
-/// understood only where they are. Each must fail until that is mended.
-const UNSIGNED_TAILS: &[u64] = &[177, 188, 200];
-
 #[test]
 fn three_hundred_stalls_with_a_hub_never_oversell() {
     let mut campaign = Campaign::default();
@@ -49,12 +45,6 @@ fn three_hundred_stalls_with_a_hub_never_oversell() {
         let outcome = run(&plan);
         if seed % 30 == 0 {
             assert_eq!(run(&plan).hash, outcome.hash, "one seed, two traces: {}", plan.line());
-        }
-        if UNSIGNED_TAILS.contains(&seed) {
-            let expected = |violation: &fieldkit_sim::Violation| ["INV-25", "INV-32"].contains(&violation.invariant);
-            assert!(!outcome.violations.is_empty(), "{} holds now", plan.line());
-            assert!(outcome.violations.iter().all(expected), "{:?}", outcome.violations);
-            continue;
         }
         campaign.add(&plan, outcome);
     }
@@ -67,8 +57,8 @@ fn three_hundred_stalls_with_a_hub_never_oversell() {
     let stall = campaign.stall;
     assert!(stall.sold >= 100 * SEEDS, "{stall:?}");
     assert!(stall.oversold <= stall.at_risk, "{stall:?}");
-    assert!(stall.refused_unsold * 100 <= stall.attempts * 4, "{stall:?}");
-    assert!(stall.blips_in_time * 100 >= stall.blips * 90, "{stall:?}");
+    assert!(stall.refused_unsold * 100 <= stall.attempts * 3, "{stall:?}");
+    assert!(stall.blips_in_time * 100 >= stall.blips * 85, "{stall:?}");
     println!("{} seeds with a hub: {stall:?}", campaign.seeds);
 }
 
