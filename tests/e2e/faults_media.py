@@ -29,10 +29,13 @@ def misplaced_page(case):
     pages = (case.data / "journal.db").read_bytes()
     count = len(pages) // PAGE
     page = lambda at: pages[at * PAGE : (at + 1) * PAGE]
-    named = repaired = 0
+    named = repaired = alike = 0
     for at in range(count):
         other = (at + 1) % count
-        assert page(at) != page(other)
+        if page(at) == page(other):
+            # Two empty indexes are alike, byte for byte.
+            alike += 1
+            continue
         copy = Kit(case.kit.program, f"{case.kit.data}-{at}")
         shutil.copytree(case.data, copy.data)
         with open(Path(copy.data) / "journal.db", "r+b") as file:
@@ -53,7 +56,7 @@ def misplaced_page(case):
         finally:
             copy.kill()
         shutil.rmtree(copy.data)
-    return f"{count} pages: verify names {named}, the start rebuilds {repaired}"
+    return f"{count} pages, {alike} like the next: verify names {named}, the start rebuilds {repaired}"
 
 
 def move_to(case, disk):

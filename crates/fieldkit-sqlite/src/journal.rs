@@ -105,6 +105,7 @@ impl Journal {
         journal.verify_length()?;
         journal.read_ends()?;
         journal.verify_ends()?;
+        journal.verify_mark()?;
         journal.box_mark()?;
         Ok(journal)
     }
@@ -510,6 +511,15 @@ impl Journal {
                 Err(StoreError::damaged(&self.path, format!("it is cut off before page {page} of {counted}")))
             }
         }
+    }
+
+    /// The one row of marks is there: without it nothing would be noted any more, and nobody would say so.
+    fn verify_mark(&self) -> Result<(), StoreError> {
+        let rows: u64 = self
+            .connection
+            .query_row("SELECT count(*) FROM mark", [], |row| row.get(0))
+            .map_err(StoreError::sqlite("read", &self.path))?;
+        if rows == 1 { Ok(()) } else { Err(StoreError::damaged(&self.path, "its page of marks is not what it was")) }
     }
 
     fn read_ends(&mut self) -> Result<(), StoreError> {
