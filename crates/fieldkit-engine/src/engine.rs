@@ -24,7 +24,6 @@ use fieldkit_core::ledger::Ledger;
 use fieldkit_core::op::{Account, Actor, CommandKey, Head, Key, SealedOp, Unit};
 use fieldkit_core::order::Order;
 use fieldkit_core::payment::Payment;
-
 use fieldkit_core::refusal::Refusal;
 use fieldkit_core::stamp::ClockQuality;
 use fieldkit_core::witness::{Sighting, Verdict, judge};
@@ -199,6 +198,23 @@ struct Release {
     refold: bool,
 }
 
+/// Commands of the engine's own that are under way.
+#[derive(Default)]
+struct Reports {
+    under_way: BTreeMap<Ticket, Reporter>,
+    given: u64,
+}
+
+impl Reports {
+    /// A ticket for the next one.
+    fn begin(&mut self, reporter: Reporter) -> Ticket {
+        self.given += 1;
+        let ticket = Ticket(OWN_TICKET | self.given);
+        self.under_way.insert(ticket, reporter);
+        ticket
+    }
+}
+
 /// A command that waits for a lookup, and the newest turn that the state held when it was asked for.
 struct Waiting {
     asked: Box<Asked>,
@@ -245,9 +261,7 @@ pub struct Engine {
     order_turns: BTreeMap<OpId, u64>,
     /// Desks by the device that they work.
     desks: BTreeMap<OpId, PaymentDesk>,
-    /// Commands of desks under way.
-    reports: BTreeMap<Ticket, Reporter>,
-    reported: u64,
+    reports: Reports,
     planted: Planted,
 }
 
@@ -281,8 +295,7 @@ impl Engine {
             recent_keys: BTreeMap::new(),
             order_turns: BTreeMap::new(),
             desks: BTreeMap::new(),
-            reports: BTreeMap::new(),
-            reported: 0,
+            reports: Reports::default(),
             planted: Planted::default(),
         }
     }
@@ -467,9 +480,7 @@ impl Engine {
                     Wish::CloseLink => Output::Device(*device, DeviceOutput::CloseLink),
                     Wish::Show(shown) => Output::Device(*device, DeviceOutput::Show(shown)),
                     Wish::Decide(command, key) => {
-                        self.reported += 1;
-                        let ticket = Ticket(OWN_TICKET | self.reported);
-                        self.reports.insert(ticket, Reporter::Device(*device));
+                        let ticket = self.reports.begin(Reporter::Device(*device));
                         Output::Decide(ticket, None, Box::new(command), key)
                     }
                 };
@@ -515,9 +526,10 @@ impl Engine {
         let recent = self.recent_keys.get(&asked.key.key).map(|recent| (recent.known, recent.reading.clone()));
         let answer = match recent.or(answered.map(|(known, op)| (known, read_answer(&op)))) {
             Some((known, reading)) => self.repeat(&asked, known, reading),
-            None => {
-                self.answer_anew(&asked, matches!(self.reports.get(&ticket), Some(Reporter::Watch | Reporter::Stock)))
-            }
+            None => self.answer_anew(
+                &asked,
+                matches!(self.reports.under_way.get(&ticket), Some(Reporter::Watch | Reporter::Stock)),
+            ),
         };
         self.replies.push((ticket, Box::new(answer)));
     }
@@ -703,7 +715,7 @@ impl Engine {
     fn release(&mut self, release: Release) {
         let Release { replies, payments, projection, refold, .. } = release;
         for (ticket, answer) in replies {
-            match self.reports.remove(&ticket) {
+            match self.reports.under_way.remove(&ticket) {
                 None => self.outputs.push_back(Output::Reply(ticket, answer)),
                 Some(Reporter::Device(device)) => {
                     if let Some(desk) = self.desks.get_mut(&device) {

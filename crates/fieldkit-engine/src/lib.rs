@@ -19,4 +19,4 @@ pub use payment_desk::{Link, Shown};
 pub use planted::Mistake;
 pub use stock_desk::Policy;
 pub use turn::{Answer, Known, Outcome, Projection, Turn};
-pub use watch_desk::{WitnessInput, WitnessKind, WitnessName};
+pub use watch_desk::{WitnessInput, WitnessName};

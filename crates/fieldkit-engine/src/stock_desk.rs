@@ -66,7 +66,7 @@ impl StockDesk {
         &mut self,
         ledger: &Ledger,
         own: ReplicaKey,
-        gate: impl Fn(OpId) -> Gate,
+        mut gate: impl FnMut(OpId) -> Gate,
         linked: &BTreeSet<ReplicaKey>,
     ) -> Option<Wish> {
         let policy = self.policy.clone().filter(|_| !self.busy)?;
@@ -94,8 +94,7 @@ impl StockDesk {
         {
             return self.give(ledger, id, Command::VowKeeping { label: label.clone() });
         }
-        let gone = |keeper: &&ReplicaKey| ledger.follows.values().any(|before| before == *keeper);
-        for keeper in event.keepers.iter().filter(gone) {
+        for keeper in event.keepers.iter().filter(|keeper| is_followed(ledger, keeper)) {
             if *keeper == place.replica {
                 continue;
             }
@@ -160,8 +159,7 @@ impl StockDesk {
             // Somebody who would run low by it is asked only where a buyer waits: or two kits ask each other for ever.
             let wanted = here <= 0 && self.wanted.contains(sku);
             let enough = if wanted { 1 } else { 2 * policy.low + 2 };
-            let retired = |replica: &ReplicaKey| ledger.follows.values().any(|before| before == replica);
-            let others = holders.keys().filter(|replica| **replica != place.replica && !retired(replica));
+            let others = holders.keys().filter(|replica| **replica != place.replica && !is_followed(ledger, replica));
             let best = others.filter(|replica| has(replica) > 0);
             let best = best.max_by_key(|replica| (event.keepers.contains(replica), has(replica)));
             let gives = |replica: &&ReplicaKey| has(replica) >= enough || event.keepers.contains(replica);
@@ -187,4 +185,9 @@ impl StockDesk {
         let name = [&event.to_bytes()[..], &ledger.lamport.to_le_bytes(), &self.decided.to_le_bytes(), &what].concat();
         Some((event, command, CommandKey::named(Hash::of(&name), &what)))
     }
+}
+
+/// Whether another replica goes on for this one.
+fn is_followed(ledger: &Ledger, replica: &ReplicaKey) -> bool {
+    ledger.follows.values().any(|before| before == replica)
 }

@@ -16,25 +16,15 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 /// How long an answer waits for the witnesses on duty.
 const ACK_MS: u64 = 250;
 
-/// Names a witness.
+/// Names a witness: a black box on another medium, a till page that remembers. All that are there are on duty: one alone
+/// may have missed what another one saw.
 pub type WitnessName = [u8; 16];
-
-/// Kinds of witnesses. All that are there are on duty: one alone may have missed what another one saw.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum WitnessKind {
-    /// A black box on another medium.
-    BlackBox,
-    /// A till page that remembers.
-    Page,
-    /// Another replica.
-    Peer,
-}
 
 /// What reaches the watch from outside.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WitnessInput {
     /// A witness says what it holds of a stream of this replica; whoever brings this has found it in the chain.
-    Holds(WitnessName, WitnessKind, StreamId, Head),
+    Holds(WitnessName, StreamId, Head),
     /// A witness is out of reach.
     Left(WitnessName),
 }
@@ -65,6 +55,13 @@ struct Duty {
     deciding: bool,
 }
 
+impl Duty {
+    /// Whether somebody was put on duty in this life.
+    fn has_begun(&self) -> bool {
+        !self.on_duty.is_empty() || self.fence.is_some()
+    }
+}
+
 /// What must be held before a turn is answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Needs {
@@ -83,7 +80,7 @@ pub(crate) struct WatchDesk {
     /// Whether other kits were known when this life began; found out when it is first needed.
     shared: Option<bool>,
     duties: BTreeMap<OpId, Duty>,
-    present: BTreeMap<WitnessName, WitnessKind>,
+    present: BTreeSet<WitnessName>,
     held: BTreeMap<(WitnessName, StreamId), Head>,
     /// What each was told last, so that it is told once.
     told: BTreeMap<(WitnessName, StreamId), Head>,
@@ -102,10 +99,6 @@ impl WatchDesk {
     /// The number drawn for this life.
     pub fn nonce(&self) -> Option<[u8; 16]> {
         self.nonce
-    }
-
-    pub fn is_begun(&self) -> bool {
-        self.nonce.is_some()
     }
 
     pub fn tell_time(&mut self, now_ms: u64) {
@@ -128,8 +121,8 @@ impl WatchDesk {
     /// Takes what a witness says.
     pub fn hear(&mut self, input: WitnessInput) {
         match input {
-            WitnessInput::Holds(name, kind, stream, head) => {
-                self.present.insert(name, kind);
+            WitnessInput::Holds(name, stream, head) => {
+                self.present.insert(name);
                 if self.told.get(&(name, stream)).is_some_and(|told| head.seq < told.seq) {
                     self.told.remove(&(name, stream));
                 }
@@ -204,7 +197,7 @@ impl WatchDesk {
         let (stays, slow): (BTreeSet<WitnessName>, BTreeSet<WitnessName>) =
             duty.on_duty.iter().copied().partition(|name| held(name));
         // It is on duty again once it says something.
-        self.present.retain(|name, _| !slow.contains(name));
+        self.present.retain(|name| !slow.contains(name));
         self.set(needs.event, &stays, &BTreeSet::new());
     }
 
@@ -244,7 +237,7 @@ impl WatchDesk {
     fn pass(&mut self, event: OpId, stream: StreamId, fence: u64, head: Head) {
         let Some(duty) = self.duties.get(&event) else { return };
         let passed = duty.on_duty.iter().all(|name| self.holds(name, stream, fence));
-        let left = duty.on_duty.iter().any(|name| !self.present.contains_key(name));
+        let left = duty.on_duty.iter().any(|name| !self.present.contains(name));
         if !passed && !left {
             return self.tell(event, stream, head);
         }
@@ -264,24 +257,18 @@ impl WatchDesk {
     /// Who should be on duty, where that is to be changed.
     fn wanted(&self, before: Option<&[WitnessName]>, event: OpId, stream: StreamId) -> Option<BTreeSet<WitnessName>> {
         let duty = self.duties.get(&event)?;
-        let knows = |name: &WitnessName| self.held.contains_key(&(*name, stream));
-        let present = || self.present.iter().filter(|(name, _)| knows(name));
-        let candidates: BTreeSet<WitnessName> = present().map(|(name, _)| *name).collect();
-        let begun = !duty.on_duty.is_empty() || duty.fence.is_some();
-        if !begun {
-            // Everybody on duty in the life before must agree, and remember.
-            let agrees = |name: &WitnessName| {
-                self.present.contains_key(name) && self.held.get(&(*name, stream)).is_some_and(|head| head.seq > 0)
-            };
-            let agreed = match before {
-                None => true,
-                Some([]) => !duty.admitted.is_empty() || duty.open,
-                Some(before) => duty.open || !duty.admitted.is_empty() || before.iter().all(agrees),
-            };
+        let knows = |name: &&WitnessName| self.held.contains_key(&(**name, stream));
+        let candidates: BTreeSet<WitnessName> = self.present.iter().filter(knows).copied().collect();
+        if !duty.has_begun() {
+            // Everybody on duty in the life before must agree, and remember, or a person has spoken.
+            let word = duty.open || !duty.admitted.is_empty();
+            let agree =
+                |before: &[WitnessName]| !before.is_empty() && before.iter().all(|name| self.agrees(name, stream));
+            let agreed = before.is_none_or(|before| word || agree(before));
             return (agreed && !candidates.is_empty()).then_some(candidates);
         }
         // New ones join; who left goes, unless nobody else would be there.
-        let gone = duty.on_duty.iter().any(|name| !self.present.contains_key(name));
+        let gone = duty.on_duty.iter().any(|name| !self.present.contains(name));
         let joined = candidates.iter().any(|name| !duty.on_duty.contains(name));
         ((gone || joined) && !candidates.is_empty() && duty.fence.is_none()).then_some(candidates)
     }
@@ -289,12 +276,9 @@ impl WatchDesk {
     /// Witnesses of the life before that did not agree, where a new watch begins without them: notes that it does so on
     /// a person's word.
     fn missed(&mut self, before: Option<&[WitnessName]>, event: OpId, stream: StreamId) -> BTreeSet<WitnessName> {
-        let agrees = |name: &&WitnessName| self.present.contains_key(*name) && self.holds(name, stream, 1);
-        let Some(duty) = self.duties.get(&event).filter(|duty| duty.on_duty.is_empty() && duty.fence.is_none()) else {
-            return BTreeSet::new();
-        };
+        let Some(duty) = self.duties.get(&event).filter(|duty| !duty.has_begun()) else { return BTreeSet::new() };
         let missed: BTreeSet<WitnessName> =
-            before.into_iter().flatten().filter(|name| !agrees(name)).copied().collect();
+            before.into_iter().flatten().filter(|name| !self.agrees(name, stream)).copied().collect();
         let on_word = !duty.open && before.is_some_and(|before| before.is_empty() || !missed.is_empty());
         if let Some(duty) = self.duties.get_mut(&event) {
             duty.on_word |= on_word;
@@ -312,6 +296,11 @@ impl WatchDesk {
         let command = Command::SetWatch { witnesses: witnesses.iter().copied().collect(), lost, nonce };
         let key = CommandKey::named(Hash::derived("fieldkit 2026-11 watch", &name), &nonce);
         self.wishes.push_back(Wish::Decide(event, command, key));
+    }
+
+    /// Whether a witness is there and remembers something of the stream.
+    fn agrees(&self, name: &WitnessName, stream: StreamId) -> bool {
+        self.present.contains(name) && self.holds(name, stream, 1)
     }
 
     fn holds(&self, name: &WitnessName, stream: StreamId, seq: u64) -> bool {

@@ -20,7 +20,7 @@ use fieldkit_core::decide::{self, Command, NewItem, Place};
 use fieldkit_core::id::{Hash, OpId, ReplicaKey, Space, StreamId};
 use fieldkit_core::op::{Head, SealedOp};
 use fieldkit_core::witness::{Sighting, Verdict};
-use fieldkit_engine::{Foreign, Input, Policy, WitnessInput, WitnessKind, WitnessName};
+use fieldkit_engine::{Foreign, Input, Policy, WitnessInput, WitnessName};
 use fieldkit_sync::intake::Take;
 use fieldkit_sync::session::{self, Session, Terms};
 use std::collections::{BTreeMap, VecDeque};
@@ -250,7 +250,7 @@ impl World {
             return;
         }
         let head = self.kits[kit].black_box.synced_head(&stream).unwrap_or_default();
-        let holds = WitnessInput::Holds(box_name(kit), WitnessKind::BlackBox, stream, head);
+        let holds = WitnessInput::Holds(box_name(kit), stream, head);
         self.feed(kit, Input::Witness(holds));
     }
 
@@ -288,7 +288,7 @@ impl World {
         }
         self.tills[till].present = true;
         let name = page_name(till, self.tills[till].page);
-        let holds = WitnessInput::Holds(name, WitnessKind::Page, stream, head);
+        let holds = WitnessInput::Holds(name, stream, head);
         self.feed(kit, Input::Witness(holds));
     }
 

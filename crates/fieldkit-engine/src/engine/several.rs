@@ -29,8 +29,7 @@ impl Engine {
     }
 
     pub(super) fn gate_of(&mut self, event: Option<OpId>) -> Gate {
-        let gate = self.watch.gate(&self.ledger, self.author.replica, event);
-        if self.planted.is(Mistake::OpenGate) { Gate::Open } else { gate }
+        gate(&mut self.watch, &self.planted, &self.ledger, self.author.replica, event)
     }
 
     /// A slip that was printed since the start says nothing about the time before it.
@@ -71,7 +70,6 @@ impl Engine {
     /// Folds everything anew, branches of forked streams too, in place of what was folded before.
     pub fn fold_all<'a>(&mut self, ops: impl IntoIterator<Item = &'a SealedOp> + Clone) {
         self.ledger = fork::folded(ops.clone());
-        self.author.last_stamp.physical_ms = self.author.last_stamp.physical_ms.max(self.ledger.floor_ms);
         ops.into_iter().for_each(|op| self.note(op));
         self.collect_orders();
     }
@@ -98,19 +96,15 @@ impl Engine {
         if !self.stock.is_begun() {
             return;
         }
-        let own = self.author.replica;
-        let events: Vec<OpId> = self.ledger.events.keys().copied().collect();
-        let gates: BTreeMap<OpId, Gate> = events.into_iter().map(|event| (event, self.gate(event))).collect();
-        let gate = |event: OpId| gates.get(&event).cloned().unwrap_or_default();
-        if let Some((event, command, key)) = self.stock.act(&self.ledger, own, gate, &self.linked) {
+        let Engine { ledger, watch, stock, linked, planted, author, .. } = self;
+        let gate = |event: OpId| gate(watch, planted, ledger, author.replica, Some(event));
+        if let Some((event, command, key)) = stock.act(ledger, author.replica, gate, linked) {
             self.report(Reporter::Stock, event, command, key);
         }
     }
 
     fn report(&mut self, reporter: Reporter, event: OpId, command: Command, key: CommandKey) {
-        self.reported += 1;
-        let ticket = Ticket(OWN_TICKET | self.reported);
-        self.reports.insert(ticket, reporter);
+        let ticket = self.reports.begin(reporter);
         self.outputs.push_back(Output::Decide(ticket, Some(event), Box::new(command), key));
     }
 
@@ -127,7 +121,6 @@ impl Engine {
                 self.turn.ops.push(op);
             }
         }
-        self.author.last_stamp.physical_ms = self.author.last_stamp.physical_ms.max(self.ledger.floor_ms);
         self.collect_orders();
         self.turn.branches.extend(foreign.branches);
         let parted: BTreeSet<StreamId> = self.turn.branches.iter().map(|op| op.op.stream).collect();
@@ -140,7 +133,7 @@ impl Engine {
 
     /// Notes what an own op does with rights, and what it says about the watch.
     pub(super) fn note_rights(&mut self, op: &SealedOp) {
-        if !self.watch.is_begun() || !USES_RIGHTS.iter().any(|kinds| kinds.contains(&op.op.kind)) {
+        if self.watch.nonce().is_none() || !USES_RIGHTS.iter().any(|kinds| kinds.contains(&op.op.kind)) {
             return;
         }
         let space = self.ledger.streams.get(&op.op.stream).and_then(|stream| stream.space.as_ref());
@@ -153,10 +146,6 @@ impl Engine {
                 if uses {
                     let head = Head { seq: op.op.seq, hash: op.hash };
                     self.used.insert(event, (op.op.stream, head));
-                }
-                // Others are told of a stream up to a signed end: what they wait for is signed at once.
-                if matches!(body, Body::RightsGranted(_) | Body::RightsAsked(_) | Body::HolderAnswered(_)) {
-                    self.unsigned_turns = SIGN_TURNS;
                 }
             }
         }
@@ -173,5 +162,25 @@ impl Engine {
                 self.release(release);
             }
         }
+    }
+}
+
+/// Whether a replica may use its rights at an event.
+fn gate(watch: &mut WatchDesk, planted: &Planted, ledger: &Ledger, own: ReplicaKey, event: Option<OpId>) -> Gate {
+    let gate = watch.gate(ledger, own, event);
+    if planted.is(Mistake::OpenGate) { Gate::Open } else { gate }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kinds_that_are_told_by_their_number_are_those_in_the_table() {
+        let told = Body::KINDS.iter().filter(|(kind, _)| USES_RIGHTS.iter().any(|kinds| kinds.contains(kind)));
+        let names: Vec<&str> = told.map(|(_, name)| *name).collect();
+        let rights = ["RightsGranted", "RightsReturned", "RightsUsed", "RightsWrittenOff", "HolderDeclaredLost"];
+        let watch = ["WatchSet", "HoldingAdmitted", "KeeperVowed", "RightsAsked", "HolderAnswered"];
+        assert_eq!(names, [&["OrderPlaced", "OrderOpened"][..], &rights, &watch].concat());
     }
 }

@@ -11,7 +11,7 @@ use fieldkit_core::ledger::Ledger;
 use fieldkit_core::op::{Actor, CommandKey, Head, Key, SealedOp};
 use fieldkit_core::order::Discount;
 use fieldkit_core::stamp::ClockQuality;
-use fieldkit_engine::{Asked, Engine, Input, Output, Policy, Ticket, WitnessInput, WitnessKind, WitnessName};
+use fieldkit_engine::{Asked, Engine, Input, Output, Policy, Ticket, WitnessInput, WitnessName};
 use std::collections::BTreeMap;
 
 const NOON_MS: u64 = 1_795_000_000_000;
@@ -114,7 +114,7 @@ impl Kit {
         let page = self.pages.entry(name).or_insert(Page { holds: Head::default(), awake: true });
         let holds = page.holds;
         let stream = self.stream();
-        self.feed(Input::Witness(WitnessInput::Holds(name, WitnessKind::Page, stream, holds)));
+        self.feed(Input::Witness(WitnessInput::Holds(name, stream, holds)));
     }
 
     fn ask(&mut self, command: Command) -> Ticket {
@@ -185,7 +185,7 @@ impl Kit {
                         let page = self.pages.entry(name).or_default();
                         if page.awake && page.holds == from {
                             page.holds = to;
-                            let holds = WitnessInput::Holds(name, WitnessKind::Page, stream, to);
+                            let holds = WitnessInput::Holds(name, stream, to);
                             self.engine.handle(Input::Witness(holds));
                         }
                     }

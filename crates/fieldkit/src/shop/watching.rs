@@ -10,7 +10,7 @@ use fieldkit_core::decide::{Gate, space_of};
 use fieldkit_core::id::{OpId, StreamId};
 use fieldkit_core::op::Head;
 use fieldkit_core::witness::{Sighting, Verdict};
-use fieldkit_engine::{Input, WitnessInput, WitnessKind};
+use fieldkit_engine::{Input, WitnessInput};
 use fieldkit_http::desk::{PageId, Update};
 use std::collections::BTreeMap;
 
@@ -56,7 +56,7 @@ impl Shop {
         for (stream, head) in holds {
             // What it said of another stream is no news of this one.
             if held.is_none_or(|(known, _)| known == stream) || !self.pages.contains(&(name, stream)) {
-                self.hear(Input::Witness(WitnessInput::Holds(name, WitnessKind::Page, stream, head)));
+                self.hear(Input::Witness(WitnessInput::Holds(name, stream, head)));
             }
             self.pages.insert((name, stream));
         }
