@@ -33,7 +33,8 @@ pub fn key(kit: usize, nth: u8) -> SigningKey {
     SigningKey::from_bytes(&secret)
 }
 
-fn replica(key: &SigningKey) -> ReplicaKey {
+/// The replica of a key.
+pub fn replica(key: &SigningKey) -> ReplicaKey {
     ReplicaKey(key.verifying_key().to_bytes())
 }
 

@@ -10,12 +10,13 @@ use crate::planted::Planted;
 use crate::random::Random;
 use ed25519_dalek::SigningKey;
 use fieldkit_core::body::RollbackNoticed;
-use fieldkit_core::id::{Hash, OpId};
+use fieldkit_core::id::{Hash, OpId, ReplicaKey, StreamId};
 use fieldkit_core::ledger::Ledger;
 use fieldkit_core::op::{Key, SealedOp};
 use fieldkit_core::order::Order;
 use fieldkit_core::snapshot;
 use fieldkit_core::stamp::ClockQuality;
+use fieldkit_core::witness::{Sighting, Verdict};
 use fieldkit_engine::{Engine, Input, Link, Load, Policy, Projection, Succession, Ticket, Turn};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -197,6 +198,17 @@ impl Kit {
     /// The key that it has now.
     pub fn key(&self) -> SigningKey {
         genesis::key(self.number, self.nth)
+    }
+
+    /// The replica of that key.
+    pub fn replica(&self) -> ReplicaKey {
+        genesis::replica(&self.key())
+    }
+
+    /// What a sighting means to it: the stream, the position, the verdict. Nothing while it is down.
+    pub fn judge(&self, sighting: &Sighting) -> Option<(StreamId, u64, Verdict)> {
+        let hash_at = |id: OpId| self.journal.find(&id).map(|(_, op)| op.hash);
+        Some(self.engine.as_ref()?.judge(sighting, hash_at))
     }
 
     /// An order as the kit shows it.

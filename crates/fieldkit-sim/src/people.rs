@@ -67,8 +67,6 @@ pub struct Till {
     pub holds: BTreeMap<StreamId, Head>,
     /// See `holds`.
     pub page: u64,
-    /// Whether the page is connected.
-    pub present: bool,
     /// The newest slip that was printed before the kit last started.
     pub old_slip: Option<(StreamId, Head)>,
     /// Since when it was told that limited goods are shut.
@@ -155,7 +153,6 @@ impl World {
             counted: false,
             holds: BTreeMap::new(),
             page: 0,
-            present: false,
             old_slip: None,
             shut_ms: None,
             rests: false,
@@ -596,9 +593,7 @@ impl World {
     pub(crate) fn tell_head(&mut self, till: usize) {
         let kit = self.tills[till].kit;
         let (Some((stream, head)), Some(engine)) = (self.tills[till].head, &self.kits[kit].engine) else { return };
-        let journal = &self.kits[kit].journal;
-        let hash_at = |id: OpId| journal.find(&id).map(|(_, op)| op.hash);
-        let (stream, seen, verdict) = engine.judge(&Sighting::Head { stream, head }, hash_at);
+        let Some((stream, seen, verdict)) = self.kits[kit].judge(&Sighting::Head { stream, head }) else { return };
         let own = engine.writes(&stream);
         let found = engine.ledger().head(&stream).seq;
         let now_ms = self.now_ms;

@@ -17,7 +17,7 @@ use crate::terminal::Terminal;
 use crate::world::{Event, World};
 use fieldkit_core::body::{Edit, Limit, RollbackNoticed};
 use fieldkit_core::decide::{self, Command, NewItem, Place};
-use fieldkit_core::id::{Hash, OpId, ReplicaKey, Space, StreamId};
+use fieldkit_core::id::{Hash, ReplicaKey, Space, StreamId};
 use fieldkit_core::op::{Head, SealedOp};
 use fieldkit_core::witness::{Sighting, Verdict};
 use fieldkit_engine::{Foreign, Input, Policy, WitnessInput, WitnessName};
@@ -212,8 +212,7 @@ impl World {
 
     /// The stream in which a kit writes about the event.
     fn own_stream(&self, kit: usize) -> Option<StreamId> {
-        let engine = self.kits[kit].engine.as_ref()?;
-        Some(StreamId::of(&engine.replica(), &Space::Event(self.genesis.event)))
+        Some(StreamId::of(&self.runs_as(kit)?, &Space::Event(self.genesis.event)))
     }
 
     /// A kit starts: its box says what it holds, and its links are tried.
@@ -224,9 +223,9 @@ impl World {
         if std::mem::take(&mut self.kits[kit].restored)
             && let Some(stream) = self.own_stream(kit)
         {
-            let head = self.kits[kit].engine.as_ref().map(|engine| engine.ledger().head(&stream)).unwrap_or_default();
+            let seen = self.known_head(kit, stream).seq;
             self.log.reached("hub_restored");
-            let (seen, found) = (head.seq, head.seq);
+            let found = seen;
             self.follow(kit, RollbackNoticed { witness: "owner".to_owned(), stream, seen, found });
         }
         for till in self.tills.iter_mut().filter(|till| till.kit == kit) {
@@ -234,8 +233,7 @@ impl World {
         }
         self.box_holds(kit);
         self.pages_return(kit, PAGES_MS);
-        let links: Vec<usize> = (0..self.links.len()).filter(|link| self.links[*link].ends.contains(&kit)).collect();
-        for link in links {
+        for link in self.links_of(kit) {
             let wait_ms = self.nature.within(100, 3_000);
             self.after(wait_ms, Event::Between(Between::OpenLink { link }));
         }
@@ -275,18 +273,14 @@ impl World {
         let Some(stream) = self.own_stream(kit) else { return };
         let head = self.tills[till].holds.get(&stream).copied().unwrap_or_default();
         if head.seq > 0 {
-            let Some(engine) = &self.kits[kit].engine else { return };
-            let journal = &self.kits[kit].journal;
-            let hash_at = |id: OpId| journal.find(&id).map(|(_, op)| op.hash);
-            let (_, _, verdict) = engine.judge(&Sighting::Head { stream, head }, hash_at);
-            if verdict != Verdict::Agrees {
+            let verdict = self.kits[kit].judge(&Sighting::Head { stream, head });
+            if verdict.is_some_and(|(_, _, verdict)| verdict != Verdict::Agrees) {
                 self.log.reached("witness_disagreed");
-                let found = engine.ledger().head(&stream).seq;
+                let found = self.known_head(kit, stream).seq;
                 let (witness, seen) = ("page".to_owned(), head.seq);
                 return self.follow(kit, RollbackNoticed { witness, stream, seen, found });
             }
         }
-        self.tills[till].present = true;
         let name = page_name(till, self.tills[till].page);
         let holds = WitnessInput::Holds(name, stream, head);
         self.feed(kit, Input::Witness(holds));
@@ -308,13 +302,13 @@ impl World {
         self.box_holds(kit);
         self.pages_return(kit, 200);
         self.close_links(kit);
-        for link in (0..self.links.len()).filter(|link| self.links[*link].ends.contains(&kit)).collect::<Vec<_>>() {
+        for link in self.links_of(kit) {
             self.after(500, Event::Between(Between::OpenLink { link }));
         }
     }
 
     fn look_at_gate(&mut self, kit: usize) {
-        let apart = self.links.iter().filter(|link| link.ends.contains(&kit)).all(|link| !link.is_open());
+        let apart = !self.is_linked(kit);
         let event = self.genesis.event;
         if !std::mem::take(&mut self.kits[kit].was_open) || !apart {
             return;
@@ -340,6 +334,24 @@ impl World {
 
     // --- links ---
 
+    /// The replica that a kit runs as, while it runs.
+    fn runs_as(&self, kit: usize) -> Option<ReplicaKey> {
+        self.kits[kit].engine.as_ref().map(fieldkit_engine::Engine::replica)
+    }
+
+    /// The end of a stream, as a kit knows it.
+    fn known_head(&self, kit: usize, stream: StreamId) -> Head {
+        self.kits[kit].engine.as_ref().map(|engine| engine.ledger().head(&stream)).unwrap_or_default()
+    }
+
+    fn links_of(&self, kit: usize) -> Vec<usize> {
+        (0..self.links.len()).filter(|link| self.links[*link].ends.contains(&kit)).collect()
+    }
+
+    fn is_linked(&self, kit: usize) -> bool {
+        self.links.iter().any(|link| link.ends.contains(&kit) && link.is_open())
+    }
+
     fn open_link(&mut self, link: usize) {
         let now_ms = self.now_ms;
         let Link { ends, until_ms, .. } = self.links[link];
@@ -353,21 +365,19 @@ impl World {
         if ends.iter().any(|kit| self.kits[*kit].engine.is_none()) {
             return;
         }
+        let replicas = ends.map(|kit| self.runs_as(kit));
         for end in [0, 1] {
-            let kit = ends[end];
-            let Some(engine) = &self.kits[kit].engine else { return };
-            let peer = self.kits[ends[1 - end]].engine.as_ref().map(fieldkit_engine::Engine::replica);
-            let limits = peer.map(|peer| engine.tellable(&peer)).unwrap_or_default();
-            let books = Books { device: &self.kits[kit].journal, ledger: engine.ledger(), limits };
-            self.links[link].sessions[end] = Some(Session::new(Terms::whole(engine.replica()), &books));
+            let (Some(own), Some(books)) = (replicas[end], Books::of(&self.kits[ends[end]], replicas[1 - end])) else {
+                return;
+            };
+            self.links[link].sessions[end] = Some(Session::new(Terms::whole(own), &books));
         }
         self.links[link].epoch += 1;
         self.links[link].free_ms = [now_ms; 2];
         let epoch = self.links[link].epoch;
         self.after(IDLE_MS, Event::Between(Between::Idle { link, epoch }));
         for end in [0, 1] {
-            let peer = self.kits[ends[1 - end]].engine.as_ref().map(fieldkit_engine::Engine::replica);
-            if let Some(peer) = peer {
+            if let Some(peer) = replicas[1 - end] {
                 self.links[link].peers[end] = Some(peer);
                 self.feed(ends[end], Input::Linked(peer, true));
             }
@@ -396,24 +406,13 @@ impl World {
 
     /// A kit's process is gone, or another replica: its exchanges end.
     pub(crate) fn close_links(&mut self, kit: usize) {
-        for link in 0..self.links.len() {
-            if self.links[link].ends.contains(&kit) {
-                self.drop_link(link);
-            }
-        }
-        for till in self.tills.iter_mut().filter(|till| till.kit == kit) {
-            till.present = false;
-        }
+        self.links_of(kit).into_iter().for_each(|link| self.drop_link(link));
     }
 
     /// Feeds one end of a link.
     fn session(&mut self, link: usize, end: usize, input: session::Input) {
         let ends = self.links[link].ends;
-        let peer = self.kits[ends[1 - end]].engine.as_ref().map(fieldkit_engine::Engine::replica);
-        let kit = &self.kits[ends[end]];
-        let Some(engine) = &kit.engine else { return };
-        let limits = peer.map(|peer| engine.tellable(&peer)).unwrap_or_default();
-        let books = Books { device: &kit.journal, ledger: engine.ledger(), limits };
+        let Some(books) = Books::of(&self.kits[ends[end]], self.runs_as(ends[1 - end])) else { return };
         let Some(session) = &mut self.links[link].sessions[end] else { return };
         session.handle(input, &books);
         self.drain(link, end);
@@ -430,21 +429,15 @@ impl World {
                 Output::Take(take) => self.take(kit, (link, self.links[link].epoch, end), take),
                 Output::Forked { .. } => self.log.reached("fork_seen"),
                 Output::OwnAhead { stream, head } => {
-                    let engine = self.kits[kit].engine.as_ref();
-                    let own = engine.is_some_and(|engine| {
-                        let author = engine.ledger().streams.get(&stream).and_then(|known| known.replica);
-                        author == Some(engine.replica())
-                    });
-                    if own {
+                    if self.kits[kit].engine.as_ref().is_some_and(|engine| engine.writes(&stream)) {
                         self.log.reached("told_by_a_peer");
-                        let found = engine.map_or(0, |engine| engine.ledger().head(&stream).seq);
+                        let found = self.known_head(kit, stream).seq;
                         let (witness, seen) = ("peer".to_owned(), head.seq);
                         return self.follow(kit, RollbackNoticed { witness, stream, seen, found });
                     }
                 }
                 Output::PeerHolds { stream, head } => {
-                    let peer = self.kits[ends[1 - end]].engine.as_ref().map(fieldkit_engine::Engine::replica);
-                    if let Some(peer) = peer {
+                    if let Some(peer) = self.runs_as(ends[1 - end]) {
                         self.feed(kit, Input::PeerHolds(peer, stream, head.seq));
                     }
                     // A second place lets grants go to others.
@@ -553,8 +546,7 @@ impl World {
     }
 
     fn sign_soon(&mut self, kit: usize) {
-        let linked = self.links.iter().any(|link| link.ends.contains(&kit) && link.is_open());
-        if linked && !std::mem::replace(&mut self.kits[kit].sign_due, true) {
+        if self.is_linked(kit) && !std::mem::replace(&mut self.kits[kit].sign_due, true) {
             let life = self.kits[kit].life;
             let sign_ms = self.swarm.several.map_or(0, |several| several.sign_ms);
             self.after(sign_ms, Event::Between(Between::Sign { kit, life }));

@@ -4,7 +4,7 @@
 //! Absent on purpose: checks. What is put here was checked by the intake, or was written here.
 
 use crate::intake::{Take, admission};
-use crate::shelf::{Ask, Parcel, Shelf, lacking};
+use crate::shelf::{Ask, Parcel, Shelf, is_below, lacking};
 use crate::tip::Tip;
 use fieldkit_core::body::{Body, ReplicaAdmitted};
 use fieldkit_core::id::{Hash, OpId, ReplicaKey, Space, StreamId};
@@ -112,20 +112,10 @@ impl Memory {
         self.at.get(&op)?.iter().map(|row| &self.ops[*row]).find(|there| there.hash == *hash)
     }
 
-    /// Whether `low` is `high` or lies below it.
+    /// Whether `low` is `high` or lies below it; where there are no branches, the position says it.
     fn is_below(&self, stream: StreamId, low: &Head, high: &Head) -> bool {
-        if low.seq > high.seq {
-            return false;
-        }
-        if !self.parted.contains(&stream) {
-            return true;
-        }
-        let mut at = *high;
-        while at.seq > low.seq {
-            let Some(op) = self.row(OpId { stream, seq: at.seq }, &at.hash) else { return false };
-            at = Head { seq: at.seq - 1, hash: op.op.prev };
-        }
-        at.hash == low.hash
+        let before = |op, hash: &Hash| self.row(op, hash).map(|op| op.op.prev);
+        low.seq <= high.seq && (!self.parted.contains(&stream) || is_below(stream, low, high, before))
     }
 
     /// Whether an op is asked for, and up to where in a stream of one branch.

@@ -90,6 +90,16 @@ pub fn lacking(ask: &Ask, before: impl Fn(OpId, &Hash) -> Option<Hash>) -> BTree
     lacking
 }
 
+/// Whether `low` is `high`, or lies below it on its branch. `before` loads the hash of the op before one.
+pub fn is_below(stream: StreamId, low: &Head, high: &Head, before: impl Fn(OpId, &Hash) -> Option<Hash>) -> bool {
+    let mut at = *high;
+    while at.seq > low.seq {
+        let Some(hash) = before(OpId { stream, seq: at.seq }, &at.hash) else { return false };
+        at = Head { seq: at.seq - 1, hash };
+    }
+    at == *low
+}
+
 /// What is said of a stream to a peer that may have another branch: its ends, and ops below them at distances that
 /// double, so that the parting point is found in one step and at most twice the way to it is walked.
 pub(crate) fn samples(shelf: &impl Shelf, stream: StreamId, ends: &[Head]) -> BTreeSet<Mark> {

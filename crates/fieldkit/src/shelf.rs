@@ -4,12 +4,12 @@
 //! be read is kept as the fault, and whoever used the shelf asks for it afterwards.
 //! Absent on purpose: writing, which is the loop's.
 
-use fieldkit_core::id::{Hash, OpId, ReplicaKey, StreamId};
+use fieldkit_core::id::{Hash, OpId, ReplicaKey};
 use fieldkit_core::ledger::Ledger;
 use fieldkit_core::op::{Head, SealedOp};
 use fieldkit_sqlite::{Position, Store, StoreError};
 use fieldkit_sync::intake::admission;
-use fieldkit_sync::shelf::{Ask, Parcel, Shelf, lacking};
+use fieldkit_sync::shelf::{Ask, Parcel, Shelf, is_below, lacking};
 use fieldkit_sync::tip::Tip;
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -73,10 +73,13 @@ impl<'a> StoreShelf<'a> {
         for (at, end) in ends.iter().enumerate() {
             let Some(known) = self.ledger.streams.get(&end.stream) else { continue };
             let (Some(replica), Some(space)) = (known.replica, known.space.clone()) else { continue };
+            let before = |op, hash: &Hash| self.read(self.before(op, hash));
             let mut below = false;
             if self.store.is_parted(&end.stream) {
                 for (other, farther) in ends.iter().enumerate().filter(|(_, other)| other.stream == end.stream) {
-                    below |= other != at && self.is_below(end.stream, &end.head, &farther.head)?;
+                    below |= other != at
+                        && end.head != farther.head
+                        && is_below(end.stream, &end.head, &farther.head, before);
                 }
             }
             if !below {
@@ -84,16 +87,6 @@ impl<'a> StoreShelf<'a> {
             }
         }
         Ok(tips)
-    }
-
-    /// Whether `low` lies below `high`.
-    fn is_below(&self, stream: StreamId, low: &Head, high: &Head) -> Result<bool, StoreError> {
-        let mut at = *high;
-        while at.seq > low.seq {
-            let Some(before) = self.before(OpId { stream, seq: at.seq }, &at.hash)? else { return Ok(false) };
-            at = Head { seq: at.seq - 1, hash: before };
-        }
-        Ok(low.seq < high.seq && at.hash == low.hash)
     }
 
     /// The hash of the op before one.

@@ -4,22 +4,30 @@
 //! Absent on purpose: speed over long journals, which no world has.
 
 use crate::disk::Device;
+use crate::kit::Kit;
 use fieldkit_core::id::{Hash, OpId, ReplicaKey, StreamId};
 use fieldkit_core::ledger::Ledger;
 use fieldkit_core::op::{Head, SealedOp};
-use fieldkit_sync::shelf::{Ask, Parcel, Shelf, lacking};
+use fieldkit_sync::shelf::{Ask, Parcel, Shelf, is_below, lacking};
 use fieldkit_sync::tip::Tip;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// A kit's journal as an exchange reads it.
 pub(super) struct Books<'a> {
-    pub device: &'a Device,
-    pub ledger: &'a Ledger,
-    pub limits: BTreeMap<StreamId, u64>,
+    device: &'a Device,
+    ledger: &'a Ledger,
+    limits: BTreeMap<StreamId, u64>,
 }
 
-impl Books<'_> {
+impl<'a> Books<'a> {
+    /// Of a kit that runs, as far as `peer` may be told.
+    pub fn of(kit: &'a Kit, peer: Option<ReplicaKey>) -> Option<Self> {
+        let engine = kit.engine.as_ref()?;
+        let limits = peer.map(|peer| engine.tellable(&peer)).unwrap_or_default();
+        Some(Books { device: &kit.journal, ledger: engine.ledger(), limits })
+    }
+
     fn before(&self, id: OpId, hash: &Hash) -> Option<Hash> {
         let main = self.device.find(&id).map(|(_, op)| op).filter(|op| op.hash == *hash);
         let op = main.or_else(|| self.device.branches.iter().map(|(_, op)| op).find(|op| op.hash == *hash));
@@ -29,15 +37,6 @@ impl Books<'_> {
     fn is_parted(&self, stream: &StreamId) -> bool {
         self.device.branches.iter().any(|(_, op)| op.op.stream == *stream)
     }
-
-    fn is_below(&self, stream: StreamId, low: &Head, high: &Head) -> bool {
-        let mut at = *high;
-        while at.seq > low.seq {
-            let Some(hash) = self.before(OpId { stream, seq: at.seq }, &at.hash) else { return false };
-            at = Head { seq: at.seq - 1, hash };
-        }
-        at == *low
-    }
 }
 
 impl Shelf for Books<'_> {
@@ -46,6 +45,7 @@ impl Shelf for Books<'_> {
     }
 
     fn tips(&self) -> Vec<Tip> {
+        let before = |op: OpId, hash: &Hash| self.before(op, hash);
         let mut tips: BTreeMap<StreamId, Vec<Tip>> = BTreeMap::new();
         for (end, signed) in self.device.heads.iter().rev() {
             let limit = self.limits.get(&signed.stream).copied().unwrap_or(u64::MAX);
@@ -58,11 +58,11 @@ impl Shelf for Books<'_> {
             let parted = self.is_parted(&signed.stream);
             let told = |tip: &Tip| match parted {
                 false => tip.head.seq >= signed.head.seq,
-                true => self.is_below(signed.stream, &signed.head, &tip.head),
+                true => is_below(signed.stream, &signed.head, &tip.head, before),
             };
             if !known.iter().any(told) {
                 if parted {
-                    known.retain(|tip| !self.is_below(signed.stream, &tip.head, &signed.head));
+                    known.retain(|tip| !is_below(signed.stream, &tip.head, &signed.head, before));
                 } else {
                     known.clear();
                 }

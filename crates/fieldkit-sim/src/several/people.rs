@@ -11,7 +11,7 @@ use crate::planted::Planted;
 use crate::world::World;
 use fieldkit_core::body::{Admission, RollbackNoticed, Source, StockReason};
 use fieldkit_core::decide::{self, Command, LineRequest, OrderRequest, StockChange, TenderRequest};
-use fieldkit_core::id::{OpId, PoolId, ReplicaKey};
+use fieldkit_core::id::{PoolId, ReplicaKey};
 use fieldkit_core::order::Discount;
 use fieldkit_core::witness::{Sighting, Verdict};
 
@@ -90,18 +90,15 @@ impl World {
         let stream = self.own_stream(kit)?;
         let of_kit = self.tills.iter().filter(|till| till.kit == kit).filter_map(|till| till.old_slip);
         let (_, head) = of_kit.filter(|(of, _)| *of == stream).max_by_key(|(_, head)| head.seq)?;
-        let engine = self.kits[kit].engine.as_ref()?;
-        let journal = &self.kits[kit].journal;
-        let hash_at = |id: OpId| journal.find(&id).map(|(_, op)| op.hash);
-        let slip = Sighting::Slip { seq: head.seq, check: head.hash.check4() };
-        let (_, seen, verdict) = engine.judge(&slip, hash_at);
+        let (_, seen, verdict) = self.kits[kit].judge(&Sighting::Slip { seq: head.seq, check: head.hash.check4() })?;
         match verdict {
             Verdict::Agrees => {
                 self.log.reached("admission_by_slip");
-                Some(Command::AdmitHolding { how: Admission::Slip, seen, nonce: engine.nonce()? })
+                let nonce = self.kits[kit].engine.as_ref()?.nonce()?;
+                Some(Command::AdmitHolding { how: Admission::Slip, seen, nonce })
             }
             Verdict::Ahead | Verdict::Contradicts => {
-                let found = engine.ledger().head(&stream).seq;
+                let found = self.known_head(kit, stream).seq;
                 self.log.reached("slip_disagreed");
                 self.follow(kit, RollbackNoticed { witness: "slip".to_owned(), stream, seen, found });
                 None
@@ -122,10 +119,7 @@ impl World {
         let mut command = None;
         if let Some(keeper) = lost {
             let missing = decide::unanswered(ledger, event, keeper, own);
-            let lives = |replica: &ReplicaKey| {
-                let runs = |kit: &Kit| !kit.gone && ReplicaKey(kit.key().verifying_key().to_bytes()) == *replica;
-                self.kits.iter().any(runs)
-            };
+            let lives = |replica: &ReplicaKey| self.kits.iter().any(|kit| !kit.gone && kit.replica() == *replica);
             if missing.is_empty() {
                 self.log.reached("epoch_answered");
             }
@@ -138,17 +132,12 @@ impl World {
             }
         }
         let pool = PoolId::of(&self.genesis.event, DROP);
-        let gone: Vec<ReplicaKey> = self
-            .kits
-            .iter()
-            .filter(|kit| kit.gone)
-            .map(|kit| ReplicaKey(kit.key().verifying_key().to_bytes()))
-            .collect();
+        let mut gone = self.kits.iter().filter(|kit| kit.gone).map(Kit::replica);
         let held =
-            |replica: &&ReplicaKey| event.pools.get(&pool).is_some_and(|known| known.usable(pool, replica).count() > 0);
-        if let Some(holder) = gone.iter().find(held).filter(|_| command.is_none()) {
+            |replica: &ReplicaKey| event.pools.get(&pool).is_some_and(|known| known.usable(pool, replica).count() > 0);
+        if let Some(holder) = gone.find(held).filter(|_| command.is_none()) {
             self.log.reached("absent_holder_declared");
-            command = Some(Command::DeclareLost { sku: DROP.to_owned(), holder: *holder });
+            command = Some(Command::DeclareLost { sku: DROP.to_owned(), holder });
         }
         if command.is_none() && !self.healing && self.people.chance(20) {
             let change = StockChange::By(i64::try_from(self.people.within(5, 20)).unwrap_or(5));

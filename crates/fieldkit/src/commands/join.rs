@@ -1,6 +1,6 @@
 //! `join`: how a kit comes into an organisation that another kit belongs to.
 
-use super::{Session, Usage, data_dir, given, key, sync};
+use super::{Session, Usage, data_dir, given, key, setup, sync};
 use crate::cli::{Common, Repeat};
 use crate::joining::{self, Request};
 use crate::kit::Settings;
@@ -67,20 +67,7 @@ pub fn finish(common: &Common, file: &Path) -> Result<Exit> {
         crate::config::remember_black_box(&data, place)?;
     }
     crate::known::remember(&data);
-    let running = crate::kit::Running::start(&settings)?;
-    let shown = running.founded();
-    running.stop();
-    let shown = shown?;
-    if common.json {
-        say::json(&json!({
-            "kit": kit,
-            "replica": shown.replica.label(),
-            "event": shown.event.map(|id| id.text()),
-            "key_id": data_encoding::HEXLOWER.encode(&shown.replica.0[..8]),
-        }));
-    } else {
-        say::line(&format!("{kit} is ready; data: {}", data.display()));
-    }
+    setup::show(common, &settings, &kit, &format!("{kit} is ready; data: {}", data.display()))?;
     say::talk("limited goods come with `fieldkit rights grant` on the kit that holds them. Next: fieldkit up");
     Ok(Exit::Fine)
 }

@@ -3,7 +3,7 @@
 use super::{Usage, data_dir, event};
 use crate::cli::{Common, Init};
 use crate::identity::{Identity, Organisation};
-use crate::kit::{Settings, open_new};
+use crate::kit::{Running, Settings, open_new};
 use crate::say::{self, Exit};
 use anyhow::{Context, Result, bail};
 use fieldkit_core::decide::Founding;
@@ -39,23 +39,34 @@ pub fn init(common: &Common, options: &Init) -> Result<Exit> {
         crate::config::remember_black_box(&data, place)?;
     }
     crate::known::remember(&data);
-    let running = crate::kit::Running::start(&settings)?;
+    let ready = format!(
+        "{} is ready: event {event_name}, sales in {}\ndata: {}",
+        options.name,
+        options.currency,
+        data.display()
+    );
+    show(common, &settings, &options.label, &ready)?;
+    say::talk("next: fieldkit catalog import FILE.csv, then fieldkit up");
+    Ok(Exit::Fine)
+}
+
+/// Starts a kit that was just made, and says what it is: as JSON, or in these words.
+pub fn show(common: &Common, settings: &Settings, label: &str, ready: &str) -> Result<()> {
+    let running = Running::start(settings)?;
     let shown = running.founded();
     running.stop();
     let shown = shown?;
     if common.json {
         say::json(&json!({
-            "kit": options.label,
+            "kit": label,
             "replica": shown.replica.label(),
             "event": shown.event.map(|id| id.text()),
             "key_id": data_encoding::HEXLOWER.encode(&shown.replica.0[..8]),
         }));
     } else {
-        say::line(&format!("{} is ready: event {event_name}, sales in {}", options.name, options.currency));
-        say::line(&format!("data: {}", data.display()));
+        ready.lines().for_each(say::line);
     }
-    say::talk("next: fieldkit catalog import FILE.csv, then fieldkit up");
-    Ok(Exit::Fine)
+    Ok(())
 }
 
 fn tell_words(words: &str) {
