@@ -142,7 +142,9 @@ def goods(row):
 
 
 def forms(row):
-    yield row("a body of 2 MiB", 413, "too_large", "/orders", "x" * (2 << 20))
+    # Several times: an answer in the middle of a body reaches its sender only where the rest is read too.
+    for at in range(1, 11):
+        yield row(f"a body of 2 MiB, {at} of 10", 413, "too_large", "/orders", "x" * (2 << 20))
     yield row("a body that is no JSON", 400, "json", "/orders", '{"lines": [')
     yield row("a body that nests too deep", 400, "json", "/orders", "[" * 100_000)
     yield row("a body of another type", 415, "media_type", "/orders", "a=b", Content_Type="application/x-www-form-urlencoded")

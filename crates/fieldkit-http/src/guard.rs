@@ -4,6 +4,7 @@
 //! write; no page of ours can be framed or made to load code from elsewhere.
 //! Absent on purpose: persons and their roles, which the loop knows by the way that the ask came.
 
+use crate::hear;
 use crate::problem::Problem;
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
@@ -46,6 +47,7 @@ const SECURITY_HEADERS: [(HeaderName, &str); 5] = [
 /// Checks a request before it is routed, and dresses the answer.
 pub async fn guard(State(policy): State<Arc<Policy>>, request: Request, next: Next) -> Response {
     let api = is_api(&request);
+    let request = hear::to_its_end(request);
     let mut response = match check(&policy, &request) {
         Ok(()) => next.run(request).await,
         Err(problem) => problem.into_response(),

@@ -14,6 +14,7 @@ pub mod wire;
 
 mod catalogue;
 mod extract;
+mod hear;
 mod render;
 mod routes;
 mod shop;

@@ -4,9 +4,11 @@ use super::{Kit, OnePicture, ask, cash, eur};
 use crate::desk::{Ask, Desk};
 use crate::guard::Policy;
 use axum::body::Body;
-use axum::http::StatusCode;
+use axum::http::{Request, StatusCode};
 use fieldkit_core::id::Hash;
+use futures_util::{StreamExt, stream};
 use serde_json::json;
+use std::convert::Infallible;
 use std::sync::mpsc::sync_channel;
 use tokio::sync::broadcast;
 
@@ -195,4 +197,31 @@ async fn pages_are_cached_by_what_they_are() {
     assert!(asset.header("cache-control").contains("immutable"));
     kit.get("/assets/../secret").await.refused(404, "not_found");
     kit.get("/sell").await.refused(404, "not_found");
+}
+
+#[tokio::test]
+async fn a_body_that_nobody_wants_is_read_to_its_end() {
+    const CHUNKS: usize = 64;
+    let kit = Kit::new();
+    let table = [
+        ("localhost:8080", "long", 413, "too_large"),
+        ("localhost:8080", "a key", 400, "key_form"),
+        ("evil.example", "long", 421, "wrong_host"),
+    ];
+    for (host, key, status, code) in table {
+        let (sent, mut read) = tokio::sync::mpsc::unbounded_channel();
+        let chunks = stream::iter(0..CHUNKS).map(move |at| {
+            sent.send(at).expect("a test that listens");
+            Ok::<_, Infallible>(vec![b' '; 64 << 10])
+        });
+        let request = Request::builder().method("POST").uri("/api/v1/orders").header("host", host);
+        let request = request.header("origin", "http://localhost:8080").header("content-type", "application/json");
+        let request = request.header("idempotency-key", key).body(Body::from_stream(chunks)).expect("a request");
+        kit.send(request).await.refused(status, code);
+        let mut heard = 0;
+        while read.recv().await.is_some() {
+            heard += 1;
+        }
+        assert_eq!(heard, CHUNKS, "{code}");
+    }
 }
