@@ -102,7 +102,12 @@ fn main() -> ExitCode {
         json!({"points": count(&tally.points), "double": count(&tally.double), "lost": lost, "doubled": doubled,
                "unexplained": unexplained, "seconds": begun.elapsed().as_secs()})
     );
-    if lost + doubled + unexplained > 0 { ExitCode::from(1) } else { ExitCode::SUCCESS }
+    if lost + doubled + unexplained > 0 {
+        eprintln!("what it worked on is left in {}", scratch.display());
+        return ExitCode::from(1);
+    }
+    std::fs::remove_dir_all(&scratch).unwrap_or_else(|error| panic!("{}: {error}", scratch.display()));
+    ExitCode::SUCCESS
 }
 
 /// A cash sale, after one that is in the ledger already.

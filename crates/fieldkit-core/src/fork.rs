@@ -23,7 +23,7 @@ struct Branches<'a> {
     forks: BTreeMap<StreamId, u64>,
 }
 
-/// The ledger of a set of ops. What does not hang together with the rest is left out.
+/// The ledger of a set of ops. What does not continue its stream is left out; a cause that is not there is not waited for.
 pub fn folded<'a>(ops: impl IntoIterator<Item = &'a SealedOp>) -> Ledger {
     let branches = Branches::of(ops);
     let mut ledger = Ledger::default();
@@ -83,7 +83,8 @@ impl<'a> Branches<'a> {
         let key = |op: &SealedOp| (op.op.lamport, op.op.stream, op.op.seq, op.hash);
         for op in self.ops.values() {
             let before = (op.op.seq > 1).then_some(op.op.prev);
-            let causes: BTreeSet<Hash> = op.op.deps.iter().map(|dep| dep.hash).chain(before).collect();
+            let deps = op.op.deps.iter().map(|dep| dep.hash).filter(|cause| self.ops.contains_key(cause));
+            let causes: BTreeSet<Hash> = deps.chain(before).collect();
             if causes.is_empty() {
                 ready.insert(key(op));
             }

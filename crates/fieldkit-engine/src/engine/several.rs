@@ -59,7 +59,11 @@ impl Engine {
         for (id, event) in self.ledger.events.iter().filter(|(_, event)| event.keepers.contains(&self.author.replica)) {
             let stream = self.author.stream(&decide::space_of(*id, event));
             let others = self.held_by.iter().filter(|((of, by), _)| *of == stream && by != peer);
-            let elsewhere = others.map(|(_, seq)| *seq).max().unwrap_or(0);
+            // Whoever wrote an op that an own one caused held that one.
+            let author = |author: Option<ReplicaKey>| author.is_some_and(|by| by != *peer && by != self.author.replica);
+            let writers = self.ledger.streams.values().filter(|known| author(known.replica));
+            let seen = writers.map(|known| known.seen.get(&stream));
+            let elsewhere = others.map(|(_, seq)| *seq).chain(seen).max().unwrap_or(0);
             let own = event.keeper_grants.range(OpId { stream, seq: elsewhere + 1 }..=OpId { stream, seq: u64::MAX });
             let first = own.filter(|(_, grant)| grant.to == *peer).map(|(id, _)| id.seq - 1).next();
             limits.extend(first.map(|seq| (stream, seq)));
@@ -70,8 +74,20 @@ impl Engine {
     /// Folds everything anew, branches of forked streams too, in place of what was folded before.
     pub fn fold_all<'a>(&mut self, ops: impl IntoIterator<Item = &'a SealedOp> + Clone) {
         self.ledger = fork::folded(ops.clone());
-        ops.into_iter().for_each(|op| self.note(op));
+        ops.clone().into_iter().for_each(|op| self.note(op));
+        ops.into_iter().for_each(|op| self.note_holder(op));
         self.collect_orders();
+    }
+
+    /// Whoever wrote an op that own ones caused held those.
+    fn note_holder(&mut self, op: &SealedOp) {
+        let author = |stream| self.ledger.streams.get(stream).and_then(|known| known.replica);
+        let Some(holder) = author(&op.op.stream) else { return };
+        let own = op.op.deps.iter().filter(|dep| author(&dep.op.stream) == Some(self.author.replica));
+        for dep in own {
+            let held = self.held_by.entry((dep.op.stream, holder)).or_default();
+            *held = dep.op.seq.max(*held);
+        }
     }
 
     /// Orders that must be at hand before these ops of other replicas come in.
@@ -122,6 +138,7 @@ impl Engine {
             }
         }
         self.collect_orders();
+        foreign.branches.iter().for_each(|op| self.note_holder(op));
         self.turn.branches.extend(foreign.branches);
         let parted: BTreeSet<StreamId> = self.turn.branches.iter().map(|op| op.op.stream).collect();
         let known = |(stream, head, _): &(StreamId, Head, [u8; 64])| {
