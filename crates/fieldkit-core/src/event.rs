@@ -225,6 +225,16 @@ record! {
 }
 
 record! {
+    /// What a replica has of a lost keeper.
+    pub struct HolderAnswer {
+        /// The newest position of the keeper that counts.
+        pub seen: u64,
+        /// Whether the replica said so itself; else a person spoke for it.
+        pub own: bool,
+    }
+}
+
+record! {
     /// One event.
     pub struct Event {
         /// How it was opened.
@@ -259,8 +269,8 @@ record! {
         pub keepers: BTreeSet<ReplicaKey>,
         /// What keepers gave, by the op.
         pub keeper_grants: BTreeMap<OpId, KeeperGrant>,
-        /// What replicas have of lost keepers: by keeper and replica, the newest position of the keeper that counts.
-        pub answers: BTreeMap<(ReplicaKey, ReplicaKey), u64>,
+        /// What replicas have of lost keepers, by keeper and replica.
+        pub answers: BTreeMap<(ReplicaKey, ReplicaKey), HolderAnswer>,
         /// Asks without an answer, by pool and asker.
         pub asks: BTreeMap<(PoolId, ReplicaKey), Ask>,
     }

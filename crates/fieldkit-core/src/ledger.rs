@@ -315,7 +315,7 @@ impl Ledger {
             Body::WatchSet(body) => self.fold_watch(op, event_id, body),
             Body::KeeperVowed(_) => self.fold_vow(op, event_id),
             Body::RightsAsked(body) => self.fold_ask(op, event_id, &body),
-            Body::HolderAnswered(body) => self.fold_answer(event_id, &body),
+            Body::HolderAnswered(body) => self.fold_answer(op, event_id, &body),
             Body::HoldingAdmitted(_) => {}
             Body::DrawerOpened(_) | Body::StockMoved(_) | Body::CatalogueImported(_) | Body::CommandRefused(_) => {}
             body => self.fold_payment(op, event_id, body),

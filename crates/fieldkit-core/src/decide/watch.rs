@@ -11,7 +11,7 @@ use crate::author::{Context, Draft};
 use crate::body::{
     Admission, Body, HolderAnswered, HolderDeclaredLost, HoldingAdmitted, KeeperVowed, Limit, RightsAsked, WatchSet,
 };
-use crate::event::Event;
+use crate::event::{Event, HolderAnswer};
 use crate::id::{PoolId, ReplicaKey, StreamId};
 use crate::ledger::Ledger;
 use crate::op::Actor;
@@ -19,6 +19,8 @@ use crate::refusal::Refusal;
 
 /// Most witnesses at a time.
 const WITNESSES_MAX: usize = 16;
+/// Most kits that a risk names.
+const NAMED_MAX: usize = 8;
 
 /// Asks another replica for rights.
 pub(super) fn ask(
@@ -126,13 +128,22 @@ pub(super) fn take_over(ledger: &Ledger, keeper: ReplicaKey, place: &Place) -> R
         let names: Vec<String> = missing.iter().map(|replica| ledger.label(replica)).collect();
         return Err(Refusal::Unanswered(names.join(", ")));
     }
+    let spoken_for = |((of, _), answer): &(&(ReplicaKey, ReplicaKey), &HolderAnswer)| *of == keeper && !answer.own;
+    let absent: Vec<String> =
+        event.answers.iter().filter(spoken_for).map(|((_, holder), _)| ledger.label(holder)).take(NAMED_MAX).collect();
+    let risk = match absent.is_empty() {
+        true => String::new(),
+        false => {
+            format!("what {} gave to {} and nobody knows of is sold again", ledger.label(&keeper), absent.join(", "))
+        }
+    };
     let mut drafts = Vec::new();
     for (pool_id, pool) in &event.pools {
         let ranges: Vec<_> = pool.usable(*pool_id, &keeper).iter().collect();
         if limit(event, &pool.sku) != Limit::Hard || ranges.is_empty() {
             continue;
         }
-        let body = HolderDeclaredLost { sku: pool.sku.clone(), holder: keeper, ranges, risk: String::new() };
+        let body = HolderDeclaredLost { sku: pool.sku.clone(), holder: keeper, ranges, risk: risk.clone() };
         drafts.push(Draft::new(space.clone(), Body::HolderDeclaredLost(body)));
     }
     match drafts.pop() {

@@ -7,7 +7,7 @@
 
 use super::{AnomalyKind, Ledger, number};
 use crate::body::{Body, HolderAnswered, RightsAsked, RightsGranted, UnitRange, WatchSet};
-use crate::event::{Ask, KeeperGrant, Watch};
+use crate::event::{Ask, HolderAnswer, KeeperGrant, Watch};
 use crate::id::{OpId, PoolId, ReplicaKey, Space, StreamId};
 use crate::op::SealedOp;
 use crate::order::UnitsMoved;
@@ -53,7 +53,7 @@ impl Ledger {
         if forked || !event.keepers.contains(&author) {
             return true;
         }
-        if event.answers.get(&(author, body.to)).is_some_and(|seen| op.op.seq > *seen) {
+        if event.answers.get(&(author, body.to)).is_some_and(|answer| op.op.seq > answer.seen) {
             return false;
         }
         event.keeper_grants.insert(op.id(), KeeperGrant { to: body.to, ranges: sound });
@@ -86,11 +86,13 @@ impl Ledger {
     }
 
     /// What a replica has of a lost keeper is all that counts for it; what came to it later goes back to the keeper.
-    pub(super) fn fold_answer(&mut self, event_id: OpId, body: &HolderAnswered) {
+    pub(super) fn fold_answer(&mut self, op: &SealedOp, event_id: OpId, body: &HolderAnswered) {
+        let own = self.author_of(op) == Some(body.on_behalf);
         let Some(event) = self.events.get_mut(&event_id) else { return };
-        let seen = event.answers.entry((body.holder, body.on_behalf)).or_insert(body.seen);
-        *seen = body.seen.min(*seen);
-        let seen = *seen;
+        let first = HolderAnswer { seen: body.seen, own };
+        let answer = event.answers.entry((body.holder, body.on_behalf)).or_insert(first);
+        (answer.seen, answer.own) = (body.seen.min(answer.seen), own || answer.own);
+        let seen = answer.seen;
         let late = |id: &OpId, grant: &KeeperGrant| {
             let author = self.streams.get(&id.stream).and_then(|stream| stream.replica);
             author == Some(body.holder) && grant.to == body.on_behalf && id.seq > seen

@@ -5,6 +5,7 @@
 //! Absent on purpose: cards, which these kits do not take.
 
 use super::Findings;
+use crate::log::Said;
 use crate::several::{DROP, Stall};
 use crate::world::World;
 use fieldkit_core::body::{Body, Line, UnitRange};
@@ -186,9 +187,14 @@ fn each(ranges: &[UnitRange]) -> impl Iterator<Item = (PoolId, u64, u32)> + '_ {
 }
 
 fn units(world: &World, together: &Together, findings: &mut Findings) -> Stall {
+    // A key that is asked for again may be answered by another op than the one that was destroyed.
     let answered = |op: &&Arc<SealedOp>| {
         let given = op.op.key.as_ref().and_then(|key| world.log.given.get(&key.key));
-        op.op.key.is_none() || given.is_none_or(|given| !given.answers.is_empty())
+        let by_this = |(said, _): &(Said, bool)| match said {
+            Said::Order(order, ..) => Body::name(op.op.kind) != "OrderPlaced" || *order == op.id(),
+            Said::Refused(_) | Said::Done => Body::name(op.op.kind) != "OrderPlaced",
+        };
+        given.is_none_or(|given| given.answers.iter().any(by_this))
     };
     let destroyed: BTreeMap<Hash, &Arc<SealedOp>> = world
         .log

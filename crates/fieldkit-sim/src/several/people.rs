@@ -19,6 +19,8 @@ use fieldkit_core::witness::{Sighting, Verdict};
 const SLIP_MS: u64 = 10_000;
 /// How long the owner waits for answers before declaring somebody absent.
 const ABSENT_MS: u64 = 120_000;
+/// How long the owner leaves the hub's goods shut before speaking for it.
+const OWNER_MS: u64 = 60_000;
 /// How soon buyers come after the stall was set up.
 const OPENING_MS: u64 = 20_000;
 
@@ -112,6 +114,9 @@ impl World {
         let hub = self.hub();
         self.tills[till].rests = true;
         let pause_ms = self.people.within(5_000, 20_000);
+        if let Some(command) = self.open_hub(till) {
+            return self.give(till, command);
+        }
         let Some(engine) = &self.kits[hub].engine else { return self.wake(till, pause_ms) };
         let (ledger, own) = (engine.ledger(), engine.replica());
         let Some(event) = ledger.events.get(&self.genesis.event) else { return self.wake(till, pause_ms) };
@@ -147,6 +152,26 @@ impl World {
             Some(command) => self.give(till, command),
             None => self.wake(till, pause_ms),
         }
+    }
+
+    /// The owner's word for a hub whose witnesses do not come back; until then nothing can be declared there.
+    fn open_hub(&mut self, till: usize) -> Option<Command> {
+        let (hub, event, now_ms) = (self.hub(), self.genesis.event, self.now_ms);
+        let engine = self.kits[hub].engine.as_mut()?;
+        if engine.gate(event) == decide::Gate::Open {
+            self.tills[till].shut_ms = None;
+            return None;
+        }
+        let since_ms = *self.tills[till].shut_ms.get_or_insert(now_ms);
+        if now_ms < since_ms + OWNER_MS {
+            return None;
+        }
+        self.tills[till].shut_ms = Some(now_ms);
+        self.log.reached("admission_by_owner");
+        let nonce = engine.nonce()?;
+        let stream = self.own_stream(hub)?;
+        let seen = self.known_head(hub, stream).seq;
+        Some(Command::AdmitHolding { how: Admission::Owner, seen, nonce })
     }
 
     /// What an answer says about limited goods.
