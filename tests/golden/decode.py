@@ -54,7 +54,7 @@ BODIES = {
     80: "sku:s to:b32 ranges:[UnitRange reason:s answers:?OpId", 81: "order:OpId to:b32 ranges:[UnitRange",
     82: "order:OpId ranges:[UnitRange", 83: "sku:s ranges:[UnitRange reason:u",
     84: "sku:s holder:b32 ranges:[UnitRange risk:s", 85: "witnesses:[b16 lost:[b16 at_risk:u nonce:b16",
-    86: "how:u seen:u pools:[b16 at_risk:u nonce:b16", 87: "label:s", 88: "sku:s of:b32 quantity:u",
+    86: "how:u seen:u pools:[b16 ranges:[UnitRange nonce:b16", 87: "label:s", 88: "sku:s of:b32 quantity:u",
     89: "holder:b32 on_behalf:b32 seen:u",
 }
 

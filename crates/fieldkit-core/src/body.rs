@@ -304,7 +304,7 @@ record! {
 
 record! {
     /// Named units of a pool: the right to sell them, as an interval of one generation.
-    #[derive(Copy)]
+    #[derive(Copy, PartialOrd, Ord)]
     pub struct UnitRange {
         /// The pool.
         pub pool: PoolId,

@@ -11,6 +11,7 @@ use crate::lattice::{Register, Seen, Write};
 use crate::op::{Account, Posting, Unit};
 use crate::payment::Payment;
 use crate::pool::Pool;
+use crate::rights::RangeSet;
 use std::collections::{BTreeMap, BTreeSet};
 
 words! {
@@ -225,6 +226,27 @@ record! {
 }
 
 record! {
+    /// A replica opened limited goods on a person's word: whoever speaks so may have forgotten what it did before.
+    pub struct Word {
+        /// Drawn by lot for the life in which it was spoken.
+        pub nonce: [u8; 16],
+        /// The first op of that life that says so.
+        pub since: u64,
+        /// What the word named.
+        pub ranges: Vec<UnitRange>,
+        /// What came afterwards from whoever had seen the word, each with how far the giver had seen the replica.
+        pub fresh: BTreeSet<(u64, UnitRange)>,
+    }
+}
+
+impl Word {
+    /// What counts for the replica.
+    pub fn named(&self) -> RangeSet {
+        RangeSet::of(self.ranges.iter().chain(self.fresh.iter().map(|(_, range)| range)))
+    }
+}
+
+record! {
     /// What a replica has of a lost keeper.
     pub struct HolderAnswer {
         /// The newest position of the keeper that counts.
@@ -271,6 +293,8 @@ record! {
         pub keeper_grants: BTreeMap<OpId, KeeperGrant>,
         /// What replicas have of lost keepers, by keeper and replica.
         pub answers: BTreeMap<(ReplicaKey, ReplicaKey), HolderAnswer>,
+        /// Replicas that go on on a person's word.
+        pub words: BTreeMap<ReplicaKey, Word>,
         /// Asks without an answer, by pool and asker.
         pub asks: BTreeMap<(PoolId, ReplicaKey), Ask>,
     }
@@ -297,6 +321,7 @@ impl Event {
             keepers: BTreeSet::new(),
             keeper_grants: BTreeMap::new(),
             answers: BTreeMap::new(),
+            words: BTreeMap::new(),
             asks: BTreeMap::new(),
         }
     }
@@ -334,6 +359,15 @@ impl Event {
         let elsewhere = rights.holders().into_iter().filter(|(replica, _)| !own(replica));
         let elsewhere = elsewhere.fold(rights.frozen(), |sum, (_, held)| sum.saturating_add(held));
         self.here(pool).saturating_sub(elsewhere)
+    }
+
+    /// What a replica may use of a pool: what it holds and nobody contradicts, less what a word of its own left out.
+    pub fn usable(&self, id: PoolId, replica: &ReplicaKey) -> RangeSet {
+        let Some(pool) = self.pools.get(&id) else { return RangeSet::default() };
+        let usable = pool.usable(id, replica);
+        let Some(word) = self.words.get(replica) else { return usable };
+        let named = word.named();
+        RangeSet::of(usable.iter().flat_map(|range| named.overlap(&range)).collect::<Vec<_>>().iter())
     }
 
     /// Whether `replica` ever gave rights of a pool to another one.

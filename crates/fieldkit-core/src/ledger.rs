@@ -316,7 +316,7 @@ impl Ledger {
             Body::KeeperVowed(_) => self.fold_vow(op, event_id),
             Body::RightsAsked(body) => self.fold_ask(op, event_id, &body),
             Body::HolderAnswered(body) => self.fold_answer(op, event_id, &body),
-            Body::HoldingAdmitted(_) => {}
+            Body::HoldingAdmitted(body) => self.fold_word(op, event_id, body),
             Body::DrawerOpened(_) | Body::StockMoved(_) | Body::CatalogueImported(_) | Body::CommandRefused(_) => {}
             body => self.fold_payment(op, event_id, body),
         }

@@ -244,7 +244,7 @@ fn of_rights() -> Vec<Body> {
         Body::HolderDeclaredLost(HolderDeclaredLost {
             sku: text("MUG-1"),
             holder: replica(),
-            ranges,
+            ranges: ranges.clone(),
             risk: text("what kit 2 sold of these 2 before it was lost is sold twice"),
         }),
         Body::WatchSet(WatchSet {
@@ -257,7 +257,7 @@ fn of_rights() -> Vec<Body> {
             how: Admission::Slip,
             seen: 300,
             pools: vec![PoolId::of(&id(6), "MUG-1")],
-            at_risk: 128,
+            ranges,
             nonce: [9; 16],
         }),
         Body::KeeperVowed(KeeperVowed { label: text("hub") }),

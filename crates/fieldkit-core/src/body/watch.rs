@@ -4,6 +4,7 @@
 //! number drawn by lot, so that two copies of one kit part at once and are told apart.
 //! Absent on purpose: who may write this (`decide`), and when it is asked for (`fieldkit-engine`).
 
+use super::UnitRange;
 use crate::codec::{record, words};
 use crate::id::{PoolId, ReplicaKey};
 
@@ -41,8 +42,9 @@ record! {
         pub seen: u64,
         /// Which pools.
         pub pools: Vec<PoolId>,
-        /// Units that the author holds of them: at risk, should the word be wrong.
-        pub at_risk: u64,
+        /// Units that the author holds of them: at risk, should the word be wrong. Of what it was given before, nothing
+        /// else counts for it any more.
+        pub ranges: Vec<UnitRange>,
         /// Drawn by lot at each start.
         pub nonce: [u8; 16],
     }

@@ -40,7 +40,7 @@ impl Holding {
         let shut = place.is_shut(pool_id);
         let mut holding = Holding { free: RangeSet::default(), here, drafts: Vec::new(), elsewhere: Vec::new(), shut };
         let Some(pool) = event.pools.get(&pool_id) else { return holding };
-        holding.free = pool.usable(pool_id, &place.replica);
+        holding.free = event.usable(pool_id, &place.replica);
         for (holder, held) in pool.holders() {
             if holder == place.replica || held <= 0 {
                 continue;

@@ -65,7 +65,8 @@ pub(super) fn set(
         let names: std::collections::BTreeSet<[u8; 16]> = names.iter().copied().collect();
         names.into_iter().collect()
     };
-    let at_risk = held(event, place, |_| true);
+    let hard = event.pools.iter().filter(|(_, pool)| limit(event, &pool.sku) == Limit::Hard);
+    let at_risk = hard.map(|(id, _)| event.usable(*id, &place.replica).count()).sum();
     let body = WatchSet { witnesses: sorted(witnesses), lost: sorted(lost), at_risk, nonce };
     Ok(vec![Draft::new(space, Body::WatchSet(body)).answering()])
 }
@@ -83,8 +84,10 @@ pub(super) fn admit(
     let opens = |pool: &PoolId| how == Admission::Owner || !event.gave(pool, &place.replica);
     let hard = event.items.keys().filter(|sku| limit(event, sku) == Limit::Hard).map(|sku| PoolId::of(&id, sku));
     let pools: Vec<PoolId> = hard.filter(opens).collect();
-    let at_risk = held(event, place, |pool| pools.contains(pool));
-    let body = HoldingAdmitted { how, seen, pools, at_risk, nonce };
+    let held =
+        |pool: &PoolId| event.pools.get(pool).map(|known| known.usable(*pool, &place.replica)).unwrap_or_default();
+    let ranges = pools.iter().flat_map(|pool| held(pool).iter().collect::<Vec<_>>()).collect();
+    let body = HoldingAdmitted { how, seen, pools, ranges, nonce };
     Ok(vec![Draft::new(space, Body::HoldingAdmitted(body)).answering()])
 }
 
@@ -104,7 +107,8 @@ pub(super) fn answer(
     if on_behalf != place.replica && matches!(context.actor, Actor::Device(_)) {
         return Err(Refusal::NotAllowed { who: "the kit itself".to_owned() });
     }
-    if on_behalf == place.replica && place.gate != Gate::Open {
+    let forgetful = place.gate != Gate::Open || event.words.contains_key(&place.replica);
+    if on_behalf == place.replica && forgetful {
         // A kit that was put back would forget what it used.
         return Err(Refusal::GateShut("what the lost keeper gave".to_owned()));
     }
@@ -166,10 +170,4 @@ fn other_kit(ledger: &Ledger, other: ReplicaKey, place: &Place) -> Result<(), Re
         return Err(Refusal::UnknownKit(other.label()));
     }
     Ok(())
-}
-
-/// Limited units that this replica holds.
-fn held(event: &Event, place: &Place, counts: impl Fn(&PoolId) -> bool) -> u64 {
-    let hard = event.pools.iter().filter(|(id, pool)| counts(id) && limit(event, &pool.sku) == Limit::Hard);
-    hard.map(|(id, pool)| pool.usable(*id, &place.replica).count()).sum()
 }

@@ -6,13 +6,13 @@
 //! Absent on purpose: the sums themselves (`pool`), and which ops belong to a branch (`fork`).
 
 use super::{AnomalyKind, Ledger, number};
-use crate::body::{Body, HolderAnswered, RightsAsked, RightsGranted, UnitRange, WatchSet};
-use crate::event::{Ask, HolderAnswer, KeeperGrant, Watch};
+use crate::body::{Body, HolderAnswered, HoldingAdmitted, RightsAsked, RightsGranted, UnitRange, WatchSet};
+use crate::event::{Ask, HolderAnswer, KeeperGrant, Watch, Word};
 use crate::id::{OpId, PoolId, ReplicaKey, Space, StreamId};
 use crate::op::SealedOp;
 use crate::order::UnitsMoved;
 use crate::pool::{Deed, deeds};
-use crate::rights;
+use crate::rights::{self, RangeSet};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -34,6 +34,50 @@ impl Ledger {
         }
         for (deed, ranges) in deeds(&op.hash, &event_id, body) {
             self.fold_deed(op, event_id, &ranges, deed);
+            self.fold_fresh(op, event_id, &ranges, deed);
+        }
+    }
+
+    /// From here on the author goes by a person's word.
+    pub(super) fn fold_word(&mut self, op: &SealedOp, event_id: OpId, body: HoldingAdmitted) {
+        let Some(author) = self.author_of(op) else { return };
+        let Some(event) = self.events.get_mut(&event_id) else { return };
+        let new = Word { nonce: body.nonce, since: op.op.seq, ranges: Vec::new(), fresh: BTreeSet::new() };
+        let word = event.words.entry(author).or_insert_with(|| new.clone());
+        if word.nonce != body.nonce {
+            let fresh = std::mem::take(&mut word.fresh).into_iter().filter(|(seen, _)| *seen >= op.op.seq).collect();
+            *word = Word { fresh, ..new };
+        }
+        word.ranges.extend(body.ranges.iter().filter(|range| range.is_sound()));
+    }
+
+    /// What a replica that goes by a word gets from whoever had seen that word, it cannot have used before.
+    fn fold_fresh(&mut self, op: &SealedOp, event_id: OpId, ranges: &[UnitRange], deed: Deed) {
+        let Some(author) = self.author_of(op).filter(|_| !self.is_behind_a_fork(op)) else { return };
+        let to = match deed {
+            Deed::Grant(to) | Deed::Return(to) => to,
+            Deed::Issue | Deed::Declare(_) => author,
+            Deed::Freeze | Deed::Use | Deed::WriteOff => return,
+        };
+        let Some(event) = self.events.get_mut(&event_id) else { return };
+        let Some(word) = event.words.get_mut(&to) else { return };
+        let stream = self.streams.get(&op.op.stream);
+        let space = stream.and_then(|stream| stream.space.as_ref());
+        let seen = match (to == author, stream, space) {
+            (true, ..) => op.op.seq,
+            (false, Some(stream), Some(space)) => stream.seen.get(&StreamId::of(&to, space)),
+            _ => return,
+        };
+        if seen < word.since {
+            return;
+        }
+        let named = RangeSet::of(word.fresh.iter().map(|(_, range)| range));
+        for range in ranges.iter().filter(|range| range.is_sound()) {
+            match deed {
+                Deed::Return(_) => word.fresh.extend(named.overlap(range).iter().map(|back| (seen, back.next()))),
+                Deed::Declare(_) => drop(word.fresh.insert((seen, range.next()))),
+                _ => drop(word.fresh.insert((seen, *range))),
+            }
         }
     }
 

@@ -327,9 +327,9 @@ fn rights_body(known: BoxedStrategy<OpId>) -> impl Strategy<Value = Body> {
         }),
         (vec(any::<[u8; 16]>(), 0..3), vec(any::<[u8; 16]>(), 0..3), any::<u64>(), any::<[u8; 16]>())
             .prop_map(|(witnesses, lost, at_risk, nonce)| Body::WatchSet(WatchSet { witnesses, lost, at_risk, nonce })),
-        (any::<u64>(), vec(units(), 0..3), any::<[u8; 16]>()).prop_map(|(seen, units, nonce)| {
-            let pools = units.iter().map(|range| range.pool).collect();
-            Body::HoldingAdmitted(HoldingAdmitted { how: Admission::Slip, seen, pools, at_risk: seen, nonce })
+        (any::<u64>(), vec(units(), 0..3), any::<[u8; 16]>()).prop_map(|(seen, ranges, nonce)| {
+            let pools = ranges.iter().map(|range| range.pool).collect();
+            Body::HoldingAdmitted(HoldingAdmitted { how: Admission::Slip, seen, pools, ranges, nonce })
         }),
         text().prop_map(|label| Body::KeeperVowed(KeeperVowed { label })),
         (text(), replica(), any::<u32>()).prop_map(|(sku, of, quantity)| Body::RightsAsked(RightsAsked {

@@ -3,6 +3,7 @@
 use crate::audit::Audit;
 use crate::merge::Dice;
 use crate::rights::{Step, grant, limited_step, shared_out};
+use crate::words;
 use crate::world::{Kit, Move, Wish, World};
 use fieldkit_core::author::Author;
 use fieldkit_core::codec::Canonical;
@@ -97,6 +98,11 @@ impl Stall {
                 }
             }
             Deed::Do(Step::Send { from }) => self.under_way.push(self.world.kits[from % count].log.clone()),
+            Deed::Do(Step::Say(at, what)) => {
+                if !self.dead[at % count] {
+                    words::say(&mut self.world, *at, what);
+                }
+            }
             Deed::Do(Step::Deliver { to, which }) => {
                 let log = self.under_way.get(usize::from(*which) % self.under_way.len().max(1)).cloned();
                 let at = to % count;

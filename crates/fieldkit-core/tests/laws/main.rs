@@ -19,4 +19,5 @@ mod payments;
 mod proof;
 mod rights;
 mod terminal;
+mod words;
 mod world;

@@ -4,6 +4,7 @@
 use crate::arbitrary;
 use crate::audit::Audit;
 use crate::merge::{Dice, folded};
+use crate::words::{self, Say};
 use crate::world::{Kit, Move, SKUS, Terms, Wish, World};
 use ed25519_dalek::{Signer, SigningKey};
 use fieldkit_core::author::Draft;
@@ -50,6 +51,7 @@ pub enum Step {
         to: usize,
         which: u8,
     },
+    Say(usize, Say),
 }
 
 fn terms() -> Terms {
@@ -140,6 +142,7 @@ pub fn run(world: &mut World, steps: &[Step]) -> usize {
             Step::Release { at, order } => {
                 release(&mut world.kits[at % count], *order, event, owner);
             }
+            Step::Say(at, what) => words::say(world, *at, what),
             Step::Send { from } => under_way.push(world.kits[from % count].log.clone()),
             Step::Deliver { to, which } => {
                 if let Some(log) = under_way.get(usize::from(*which) % under_way.len().max(1)) {

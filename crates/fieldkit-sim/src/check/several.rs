@@ -136,7 +136,8 @@ fn again(together: &Together, orders: u64, findings: &mut Findings) {
 struct Reckoning {
     used: BTreeMap<(PoolId, u64, u32), u64>,
     back: BTreeSet<(PoolId, u64, u32)>,
-    at_risk: u64,
+    /// Units that words put at risk, and how often.
+    at_risk: BTreeMap<(PoolId, u64), u64>,
 }
 
 impl Reckoning {
@@ -152,10 +153,8 @@ impl Reckoning {
                 Ok(Body::RightsReturned(body)) => {
                     reckoning.back.extend(each(&body.ranges));
                 }
-                Ok(Body::HoldingAdmitted(body)) => reckoning.at_risk += body.at_risk,
-                Ok(Body::HolderDeclaredLost(body)) if !body.risk.is_empty() => {
-                    reckoning.at_risk += fieldkit_core::rights::count(&body.ranges);
-                }
+                Ok(Body::HoldingAdmitted(body)) => reckoning.risks(&body.ranges),
+                Ok(Body::HolderDeclaredLost(body)) if !body.risk.is_empty() => reckoning.risks(&body.ranges),
                 _ => {}
             }
         }
@@ -166,18 +165,23 @@ impl Reckoning {
         each(ranges).for_each(|unit| *self.used.entry(unit).or_default() += 1);
     }
 
+    fn risks(&mut self, ranges: &[UnitRange]) {
+        each(ranges).for_each(|(pool, unit, _)| *self.at_risk.entry((pool, unit)).or_default() += 1);
+    }
+
     fn sold(&self) -> u64 {
         self.used.values().sum()
     }
 
-    /// How often a unit went to a buyer that another one had.
-    fn sold_twice(&self) -> u64 {
-        let mut twice = 0;
+    /// How often each unit went to a buyer that another one had.
+    fn sold_twice(&self) -> BTreeMap<(PoolId, u64), u64> {
+        let mut twice: BTreeMap<(PoolId, u64), u64> = BTreeMap::new();
         for ((pool, unit, generation), times) in &self.used {
-            twice += times - 1;
             let before = generation.checked_sub(1).map(|before| (*pool, *unit, before));
-            twice += u64::from(before.is_some_and(|one| self.used.contains_key(&one) && !self.back.contains(&one)));
+            let kept = before.is_some_and(|one| self.used.contains_key(&one) && !self.back.contains(&one));
+            *twice.entry((*pool, *unit)).or_default() += times - 1 + u64::from(kept);
         }
+        twice.retain(|_, times| *times > 0);
         twice
     }
 }
@@ -207,16 +211,21 @@ fn units(world: &World, together: &Together, findings: &mut Findings) -> Stall {
         .collect();
     let carried = Reckoning::of(together.ops.values().chain(destroyed.into_values()));
     let known = Reckoning::of(together.ops.values());
-    let oversold = carried.sold_twice();
-    if oversold > carried.at_risk {
-        let what = format!("{oversold} of {DROP} were sold more than once, {} were named at risk", carried.at_risk);
+    let twice = carried.sold_twice();
+    let oversold: u64 = twice.values().sum();
+    let named = |unit: &(PoolId, u64)| carried.at_risk.get(unit).copied().unwrap_or(0);
+    let unnamed: u64 = twice.iter().map(|(unit, times)| times.saturating_sub(named(unit))).sum();
+    if unnamed > 0 {
+        let what =
+            format!("{oversold} of {DROP} were sold more than once, {unnamed} of them without a word that names them");
         findings.wrong("INV-13", what);
     }
     let named: u64 =
         together.ledger.oversold(world.genesis.event).iter().map(|(range, times)| range.count * times).sum();
-    if named != known.sold_twice() {
-        let what = format!("{} were sold more than once by the ops, {named} are named", known.sold_twice());
+    let by_ops: u64 = known.sold_twice().values().sum();
+    if named != by_ops {
+        let what = format!("{by_ops} were sold more than once by the ops, {named} are named");
         findings.wrong("INV-18", what);
     }
-    Stall { sold: carried.sold(), oversold, at_risk: carried.at_risk, ..world.stall }
+    Stall { sold: carried.sold(), oversold, at_risk: carried.at_risk.values().sum(), ..world.stall }
 }
