@@ -171,11 +171,17 @@ def a_till_waits_for_a_witness(one, other, stick):
         last = max((order for order in one.json("orders") if order["series"] == one.series), key=lambda order: order["receipt"])
         opened = one.run("rights", "admit", "--slip", last["slip"])
         # Pins were given to kit B: a slip does not tell of that.
-        assert opened.stdout.splitlines()[-1] == "PIN: still shut, 3 here", opened.stdout
+        assert opened.stdout.splitlines()[-1] == "PIN: still shut, 0 here, 3 at rest", opened.stdout
         assert "after a start a witness" in sell(one, wanted=1).stderr
         one.stop()
     finally:
         one.kill()
+    # Nothing else counts after a word, later lives included, until the owner names it.
+    assert "3 of \"PIN\" rest here" in sell(one, wanted=1).stderr
+    assert pool(one)["at_rest"] == 3, pool(one)
+    assert "say --yes" in one.run("rights", "admit", "--owner", wanted=2).stderr
+    opened = one.run("rights", "admit", "--owner", "--yes")
+    assert opened.stdout.splitlines()[-1] == "PIN: open, 3 here", opened.stdout
     print("guarded: a till that starts anew keeps limited goods until somebody tells, and a slip tells only so much")
 
 

@@ -370,6 +370,13 @@ impl Event {
         RangeSet::of(usable.iter().flat_map(|range| named.overlap(&range)).collect::<Vec<_>>().iter())
     }
 
+    /// Units of a pool that a replica holds and that a word of its own left out.
+    pub fn resting(&self, id: PoolId, replica: &ReplicaKey) -> i64 {
+        let Some(pool) = self.pools.get(&id).filter(|_| self.words.contains_key(replica)) else { return 0 };
+        let left_out = pool.usable(id, replica).count().saturating_sub(self.usable(id, replica).count());
+        i64::try_from(left_out).unwrap_or(i64::MAX)
+    }
+
     /// Whether `replica` ever gave rights of a pool to another one.
     pub fn gave(&self, pool: &PoolId, replica: &ReplicaKey) -> bool {
         self.pools.get(pool).is_some_and(|pool| pool.givers.contains(replica))

@@ -704,7 +704,7 @@ impl Engine {
         for (event, seq, body) in std::mem::take(&mut release.watch) {
             match body {
                 Body::WatchSet(body) => self.watch.watch_set(event, body.nonce, &body.witnesses, seq),
-                Body::HoldingAdmitted(body) => self.watch.admitted(event, body.nonce, &body.pools),
+                Body::HoldingAdmitted(body) => self.watch.admitted(event, body.nonce),
                 _ => {}
             }
         }

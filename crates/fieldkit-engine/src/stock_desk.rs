@@ -103,8 +103,10 @@ impl StockDesk {
                 let ready = decide::unanswered(ledger, event, *keeper, place.replica).is_empty();
                 (held && ready).then_some(Command::TakeOver { keeper: *keeper })
             } else {
+                // A kit that goes by a word may have forgotten what it has: a person speaks for it.
+                let silent = event.words.contains_key(&place.replica);
                 let answered = event.answers.contains_key(&(*keeper, place.replica));
-                (!answered).then_some(Command::AnswerKeeper { keeper: *keeper, on_behalf: place.replica })
+                (!answered && !silent).then_some(Command::AnswerKeeper { keeper: *keeper, on_behalf: place.replica })
             };
             if let Some(wish) = command.and_then(|command| self.give(ledger, id, command)) {
                 return Some(wish);
@@ -125,7 +127,12 @@ impl StockDesk {
         for ((pool, asker), ask) in event.asks.iter().filter(|(_, ask)| ask.of == place.replica) {
             let Some(known) = event.pools.get(pool) else { continue };
             let available = decide::available(ledger, place, &known.sku);
-            let quantity = i64::from(ask.quantity).min(available.saturating_add(1) / 2);
+            // A keeper sells none itself; others even things out, which comes to an end.
+            let more = match event.keepers.contains(&place.replica) {
+                true => available,
+                false => available.saturating_sub(units(event, *pool, asker)),
+            };
+            let quantity = i64::from(ask.quantity).min(more.saturating_add(1) / 2);
             if quantity <= 0 {
                 continue;
             }
@@ -150,15 +157,16 @@ impl StockDesk {
             let pool = PoolId::of(&id, sku);
             let Some(known) = event.pools.get(&pool) else { continue };
             let holders = known.holders();
-            let has = |replica: &ReplicaKey| holders.get(replica).copied().unwrap_or(0);
+            // What rests at somebody is nobody's to give.
+            let has = |replica: &ReplicaKey| units(event, pool, replica);
             let waiting = event.asks.get(&(pool, place.replica)).is_some_and(|ask| has(&ask.of) > 0);
             let here = decide::available(ledger, place, sku);
             if waiting || here > policy.low {
                 continue;
             }
-            // Somebody who would run low by it is asked only where a buyer waits: or two kits ask each other for ever.
+            // Whoever has hardly more is asked only where a buyer waits: or two kits ask each other for ever.
             let wanted = here <= 0 && self.wanted.contains(sku);
-            let enough = if wanted { 1 } else { 2 * policy.low + 2 };
+            let enough = if wanted { 1 } else { here.saturating_add(2) };
             let others = holders.keys().filter(|replica| **replica != place.replica && !is_followed(ledger, replica));
             let best = others.filter(|replica| has(replica) > 0);
             let best = best.max_by_key(|replica| (event.keepers.contains(replica), has(replica)));
@@ -185,6 +193,11 @@ impl StockDesk {
         let name = [&event.to_bytes()[..], &ledger.lamport.to_le_bytes(), &self.decided.to_le_bytes(), &what].concat();
         Some((event, command, CommandKey::named(Hash::of(&name), &what)))
     }
+}
+
+/// Units of a pool that a replica may use.
+fn units(event: &Event, pool: PoolId, replica: &ReplicaKey) -> i64 {
+    i64::try_from(event.usable(pool, replica).count()).unwrap_or(i64::MAX)
 }
 
 /// Whether another replica goes on for this one.

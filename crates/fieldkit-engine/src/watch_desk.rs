@@ -8,7 +8,7 @@
 
 use fieldkit_core::decide::{Command, Gate};
 use fieldkit_core::event::EventState;
-use fieldkit_core::id::{Hash, OpId, PoolId, ReplicaKey, StreamId};
+use fieldkit_core::id::{Hash, OpId, ReplicaKey, StreamId};
 use fieldkit_core::ledger::Ledger;
 use fieldkit_core::op::{CommandKey, Head};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -43,14 +43,10 @@ pub(crate) enum Wish {
 struct Duty {
     /// Whether the gate is open.
     open: bool,
-    /// Pools that a person opened.
-    admitted: BTreeSet<PoolId>,
     /// Witnesses on duty in this life.
     on_duty: BTreeSet<WitnessName>,
     /// The position that each of them must hold before the gate opens.
     fence: Option<u64>,
-    /// Whether those on duty were put there on a person's word: then only what that word opened is open in this life.
-    on_word: bool,
     /// Whether a `SetWatch` is under way.
     deciding: bool,
 }
@@ -111,11 +107,7 @@ impl WatchDesk {
             return Gate::Open;
         }
         let duty = event.and_then(|event| self.duties.get(&event));
-        match duty {
-            Some(duty) if duty.open => Gate::Open,
-            Some(duty) => Gate::ShutBut(duty.admitted.clone()),
-            None => Gate::ShutBut(BTreeSet::new()),
-        }
+        if duty.is_some_and(|duty| duty.open) { Gate::Open } else { Gate::Shut }
     }
 
     /// Takes what a witness says.
@@ -138,10 +130,10 @@ impl WatchDesk {
         }
     }
 
-    /// A person's word opened pools in this life.
-    pub fn admitted(&mut self, event: OpId, nonce: [u8; 16], pools: &[PoolId]) {
+    /// A person spoke in this life: what the word named may be used, and the ledger knows what that is.
+    pub fn admitted(&mut self, event: OpId, nonce: [u8; 16]) {
         if self.nonce == Some(nonce) {
-            self.duties.entry(event).or_default().admitted.extend(pools);
+            self.duties.entry(event).or_default().open = true;
         }
     }
 
@@ -244,7 +236,7 @@ impl WatchDesk {
         let Some(duty) = self.duties.get_mut(&event) else { return };
         duty.fence = None;
         if passed {
-            duty.open |= !duty.on_duty.is_empty() && !duty.on_word;
+            duty.open |= !duty.on_duty.is_empty();
         } else {
             duty.on_duty.clear();
         }
@@ -261,10 +253,9 @@ impl WatchDesk {
         let candidates: BTreeSet<WitnessName> = self.present.iter().filter(knows).copied().collect();
         if !duty.has_begun() {
             // Everybody on duty in the life before must agree, and remember, or a person has spoken.
-            let word = duty.open || !duty.admitted.is_empty();
             let agree =
                 |before: &[WitnessName]| !before.is_empty() && before.iter().all(|name| self.agrees(name, stream));
-            let agreed = before.is_none_or(|before| word || agree(before));
+            let agreed = before.is_none_or(|before| duty.open || agree(before));
             return (agreed && !candidates.is_empty()).then_some(candidates);
         }
         // New ones join; who left goes, unless nobody else would be there.
@@ -273,17 +264,12 @@ impl WatchDesk {
         ((gone || joined) && !candidates.is_empty() && duty.fence.is_none()).then_some(candidates)
     }
 
-    /// Witnesses of the life before that did not agree, where a new watch begins without them: notes that it does so on
-    /// a person's word.
-    fn missed(&mut self, before: Option<&[WitnessName]>, event: OpId, stream: StreamId) -> BTreeSet<WitnessName> {
-        let Some(duty) = self.duties.get(&event).filter(|duty| !duty.has_begun()) else { return BTreeSet::new() };
-        let missed: BTreeSet<WitnessName> =
-            before.into_iter().flatten().filter(|name| !self.agrees(name, stream)).copied().collect();
-        let on_word = !duty.open && before.is_some_and(|before| before.is_empty() || !missed.is_empty());
-        if let Some(duty) = self.duties.get_mut(&event) {
-            duty.on_word |= on_word;
+    /// Witnesses of the life before that did not agree, where a new watch begins without them, on a person's word.
+    fn missed(&self, before: Option<&[WitnessName]>, event: OpId, stream: StreamId) -> BTreeSet<WitnessName> {
+        if self.duties.get(&event).is_none_or(Duty::has_begun) {
+            return BTreeSet::new();
         }
-        missed
+        before.into_iter().flatten().filter(|name| !self.agrees(name, stream)).copied().collect()
     }
 
     fn set(&mut self, event: OpId, witnesses: &BTreeSet<WitnessName>, missed: &BTreeSet<WitnessName>) {

@@ -316,6 +316,8 @@ impl World {
         let open = self.kits[kit].engine.as_mut().is_some_and(|engine| engine.gate(event) == decide::Gate::Open);
         self.stall.blips += 1;
         self.stall.blips_in_time += u64::from(open);
+        let now_ms = self.now_ms;
+        self.log.line(now_ms, || format!("BLIP at kit {kit}: limited goods {}", if open { "sell" } else { "are shut" }));
     }
 
     /// Units of the limited item that a kit may sell now.

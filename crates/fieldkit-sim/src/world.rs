@@ -508,6 +508,7 @@ impl World {
             self.box_left(kit);
         } else if !this.box_behind {
             this.black_box.sync(end);
+            self.box_holds(kit);
         }
     }
 

@@ -27,12 +27,11 @@ use crate::body::{
 };
 use crate::card_number;
 use crate::event::{Event, EventState};
-use crate::id::{OpId, PoolId, ReplicaKey, Space, StreamId};
+use crate::id::{OpId, ReplicaKey, Space, StreamId};
 use crate::ledger::Ledger;
 use crate::op::Actor;
 use crate::order::Order;
 use crate::refusal::{PaymentRefusal, Refusal};
-use std::collections::BTreeSet;
 
 /// A wish from the edge.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -319,7 +318,8 @@ impl Command {
                 Givers::Any(&[Role::Owner, Role::Seller])
             }
             Command::SetWatch { .. } | Command::TakeOver { .. } => Givers::Devices,
-            Command::AdmitHolding { .. } => Givers::Persons(&[Role::Owner, Role::Seller]),
+            Command::AdmitHolding { how: Admission::Slip, .. } => Givers::Persons(&[Role::Owner, Role::Seller]),
+            Command::AdmitHolding { how: Admission::Owner, .. } => Givers::Persons(&[Role::Owner]),
             Command::AnswerKeeper { .. } | Command::VowKeeping { .. } => Givers::Any(&[Role::Owner]),
         }
     }
@@ -336,13 +336,13 @@ enum Givers {
 }
 
 /// Whether a replica may use its rights now: after a start only once it is known that it did not go back.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Gate {
     /// It may.
     #[default]
     Open,
-    /// It may not, but in these pools.
-    ShutBut(BTreeSet<PoolId>),
+    /// It may not.
+    Shut,
 }
 
 /// Where a command is decided: by which replica, at which event.
@@ -362,9 +362,9 @@ impl Place {
         Place { replica, event, gate: Gate::Open }
     }
 
-    /// Whether rights of a pool may not be used now.
-    fn is_shut(&self, pool: PoolId) -> bool {
-        matches!(&self.gate, Gate::ShutBut(open) if !open.contains(&pool))
+    /// Whether rights may not be used now.
+    fn is_shut(&self) -> bool {
+        self.gate == Gate::Shut
     }
 
     /// The event's space, and the event, which must be open.
@@ -378,7 +378,7 @@ impl Place {
 
     /// The same replica at the event of `order`.
     fn of(&self, order: &Order) -> Place {
-        Place { replica: self.replica, event: Some(order.event), gate: self.gate.clone() }
+        Place { replica: self.replica, event: Some(order.event), gate: self.gate }
     }
 
     /// The event's space, and the event, open or closed.

@@ -30,6 +30,8 @@ pub(super) struct Holding {
     pub elsewhere: Vec<(String, i64)>,
     /// Whether nothing of it may be used before a witness is heard.
     pub shut: bool,
+    /// Units that it holds and that a word of its own left out.
+    pub resting: i64,
 }
 
 impl Holding {
@@ -37,8 +39,9 @@ impl Holding {
     pub fn of(ledger: &Ledger, place: &Place, id: OpId, space: &Space, event: &Event, sku: &str) -> Self {
         let pool_id = PoolId::of(&id, sku);
         let here = event.here_at(pool_id, |other| is_own(ledger, place.replica, other));
-        let shut = place.is_shut(pool_id);
-        let mut holding = Holding { free: RangeSet::default(), here, drafts: Vec::new(), elsewhere: Vec::new(), shut };
+        let shut = place.is_shut();
+        let (free, drafts, elsewhere) = (RangeSet::default(), Vec::new(), Vec::new());
+        let mut holding = Holding { free, here, drafts, elsewhere, shut, resting: event.resting(pool_id, &place.replica) };
         let Some(pool) = event.pools.get(&pool_id) else { return holding };
         holding.free = event.usable(pool_id, &place.replica);
         for (holder, held) in pool.holders() {
@@ -82,8 +85,11 @@ impl Holding {
         if self.shut {
             return Refusal::GateShut(sku.to_owned());
         }
-        let elsewhere = self.elsewhere.clone();
-        Refusal::SoldOut { sku: sku.to_owned(), here: self.available(), wanted, elsewhere }
+        let (here, resting) = (self.available(), self.resting);
+        if resting > 0 && here.saturating_add(resting) >= wanted {
+            return Refusal::AtRest { sku: sku.to_owned(), resting };
+        }
+        Refusal::SoldOut { sku: sku.to_owned(), here, wanted, elsewhere: self.elsewhere.clone() }
     }
 }
 
@@ -142,7 +148,7 @@ pub(super) fn declare_lost(
         return Err(Refusal::UnknownKit(holder.label()));
     }
     let pool_id = PoolId::of(&id, sku);
-    if place.is_shut(pool_id) {
+    if place.is_shut() {
         return Err(Refusal::GateShut(sku.to_owned()));
     }
     let usable = event.pools.get(&pool_id).map(|pool| pool.usable(pool_id, &holder)).unwrap_or_default();

@@ -6,7 +6,7 @@
 //! Absent on purpose: when the gate is shut, and whom to ask (`fieldkit-engine`).
 
 use super::rights::{self, is_own, limit};
-use super::{Gate, Place, text};
+use super::{Place, text};
 use crate::author::{Context, Draft};
 use crate::body::{
     Admission, Body, HolderAnswered, HolderDeclaredLost, HoldingAdmitted, KeeperVowed, Limit, RightsAsked, WatchSet,
@@ -107,7 +107,7 @@ pub(super) fn answer(
     if on_behalf != place.replica && matches!(context.actor, Actor::Device(_)) {
         return Err(Refusal::NotAllowed { who: "the kit itself".to_owned() });
     }
-    let forgetful = place.gate != Gate::Open || event.words.contains_key(&place.replica);
+    let forgetful = place.is_shut() || event.words.contains_key(&place.replica);
     if on_behalf == place.replica && forgetful {
         // A kit that was put back would forget what it used.
         return Err(Refusal::GateShut("what the lost keeper gave".to_owned()));
@@ -124,8 +124,8 @@ pub(super) fn take_over(ledger: &Ledger, keeper: ReplicaKey, place: &Place) -> R
     if !next || !event.keepers.contains(&keeper) {
         return Err(Refusal::UnknownKit(ledger.label(&keeper)));
     }
-    if let Some(pool) = event.pools.keys().find(|pool| place.is_shut(**pool)) {
-        return Err(Refusal::GateShut(event.pools.get(pool).map(|pool| pool.sku.clone()).unwrap_or_default()));
+    if place.is_shut() {
+        return Err(Refusal::GateShut("what the lost keeper held".to_owned()));
     }
     let missing = unanswered(ledger, event, keeper, place.replica);
     if !missing.is_empty() {

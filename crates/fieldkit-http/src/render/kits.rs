@@ -84,8 +84,8 @@ fn pool(shelf: &Shelf<'_>, id: OpId, event: &Event, sku: &str) -> Option<wire::P
         here,
         elsewhere,
         sold: event.sold(pool_id),
-        at_rest: rights.map_or(0, Pool::frozen),
-        shut: is_shut(shelf, pool_id),
+        at_rest: rights.map_or(0, Pool::frozen).saturating_add(event.resting(pool_id, &shelf.replica)),
+        shut: shelf.gate == Gate::Shut,
         holders,
         asks: asks.map(asked).collect(),
     })
@@ -100,23 +100,18 @@ pub fn units(shelf: &Shelf<'_>, id: OpId, event: &Event, sku: &str) -> (i64, i64
     };
     let own = |replica: &ReplicaKey| is_own(shelf.ledger, shelf.replica, replica);
     let others = rights.holders().into_iter().filter(|(replica, held)| *held > 0 && !own(replica));
-    (event.here_at(pool_id, own), others.map(|(_, held)| held).fold(0, i64::saturating_add))
-}
-
-fn is_shut(shelf: &Shelf<'_>, pool: PoolId) -> bool {
-    match &shelf.gate {
-        Gate::Open => false,
-        Gate::ShutBut(open) => !open.contains(&pool),
-    }
+    let here = event.here_at(pool_id, own).saturating_sub(event.resting(pool_id, &shelf.replica));
+    (here, others.map(|(_, held)| held).fold(0, i64::saturating_add))
 }
 
 /// Limited goods that a witness must open first.
 pub fn shut(shelf: &Shelf<'_>) -> Option<wire::Shut> {
-    let Gate::ShutBut(_) = &shelf.gate else { return None };
+    if shelf.gate == Gate::Open {
+        return None;
+    }
     let (id, event) = super::open_event(shelf)?;
     let hard = event.items.iter().filter(|(_, item)| item.limit() == Limit::Hard);
-    let shut = hard.filter(|(sku, _)| is_shut(shelf, PoolId::of(&id, sku)));
-    let items: Vec<wire::ShutItem> = shut
+    let items: Vec<wire::ShutItem> = hard
         .map(|(sku, item)| wire::ShutItem {
             sku: sku.clone(),
             name: item.name_or(sku).to_owned(),

@@ -63,9 +63,10 @@ pub async fn lost(State(shop): State<Shop>, write: Write<wire::NewLoss>) -> Resu
     Ok(Answer::created(pool, done))
 }
 
-/// Open limited goods after a start by the last slip
+/// Open limited goods after a start by the last slip, or by the owner's word
 ///
-/// Opens those of which this kit never gave any away: no slip tells of that.
+/// A slip opens those of which this kit never gave any away, because no slip tells of that; the owner's word opens all
+/// of them. What the kit holds of them then is written down: it is sold twice where the word is wrong.
 #[utoipa::path(post, path = "/api/v1/rights/admit", operation_id = "admit_holding", tag = "kits",
     request_body = wire::NewAdmission,
     params(("Idempotency-Key" = String, Header, description = "Names this request, so that it can be repeated")),
@@ -74,18 +75,25 @@ pub async fn admit(
     State(shop): State<Shop>,
     write: Write<wire::NewAdmission>,
 ) -> Result<Answer<Vec<wire::Pool>>, Problem> {
-    let sighting = super::checks::slip(&write.body.slip)?;
-    let Sighting::Slip { seq, .. } = sighting else { return Err(Problem::field("slip: a mark is needed.")) };
-    let (sighting, page) = (Some(sighting), None);
-    let verdict = shop.ask(ANSWER_SECONDS_MAX, |reply| Ask::Witness { sighting, page, reply }).await?;
-    if verdict != Verdict::Agrees {
-        return Err(Problem::slip_differs());
-    }
+    let (how, seen) = match (&write.body.slip, write.body.owner) {
+        (Some(mark), false) => (Admission::Slip, seen_by_slip(&shop, mark).await?),
+        (None, true) => (Admission::Owner, 0),
+        _ => return Err(Problem::field("Either `slip` or `owner` is needed.")),
+    };
     // The kit knows the number of this life.
-    let command = Command::AdmitHolding { how: Admission::Slip, seen: seq, nonce: [0; 16] };
+    let command = Command::AdmitHolding { how, seen, nonce: [0; 16] };
     let (gain, done) = shop.give(command, None, write.key, ANSWER_SECONDS_MAX).await?;
     let Gain::Rights = gain else { return Err(Problem::shown_later()) };
     Ok(Answer::created(shop.show(render::pools).await?, done))
+}
+
+/// The position that a slip names, where this kit has written it.
+async fn seen_by_slip(shop: &Shop, mark: &str) -> Result<u64, Problem> {
+    let sighting = super::checks::slip(mark)?;
+    let Sighting::Slip { seq, .. } = sighting else { return Err(Problem::field("slip: a mark is needed.")) };
+    let (sighting, page) = (Some(sighting), None);
+    let verdict = shop.ask(ANSWER_SECONDS_MAX, |reply| Ask::Witness { sighting, page, reply }).await?;
+    if verdict == Verdict::Agrees { Ok(seq) } else { Err(Problem::slip_differs()) }
 }
 
 /// The other kit that holds most of a SKU.

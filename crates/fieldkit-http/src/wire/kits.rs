@@ -114,13 +114,16 @@ pub struct NewLoss {
     pub kit: String,
 }
 
-/// The last slip, as a word that this kit was not put back.
+/// A word that this kit was not put back: the last slip's, or the owner's.
 #[derive(Clone, Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewAdmission {
-    /// Its mark.
+    /// The mark of the last slip.
     #[schema(example = "52-Q4TM")]
-    pub slip: String,
+    pub slip: Option<String>,
+    /// The owner says so.
+    #[serde(default)]
+    pub owner: bool,
 }
 
 /// For whom a bundle is.

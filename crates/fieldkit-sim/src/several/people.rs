@@ -195,7 +195,7 @@ impl World {
             return;
         }
         self.stall.attempts += 1;
-        if *said == Said::Refused("sold_out".to_owned()) {
+        if ["sold_out", "at_rest"].iter().any(|code| *said == Said::Refused((*code).to_owned())) {
             let others = (0..self.kits.len()).filter(|other| *other != kit && (*other == hub || reachable(*other)));
             let unsold: i64 = others.map(|other| self.sellable(other)).sum();
             self.stall.refused_unsold += u64::from(unsold > 0);

@@ -134,12 +134,18 @@ pub enum Rights {
         #[command(flatten)]
         repeat: Repeat,
     },
-    /// Open limited goods after a start by the mark of the last slip
-    #[command(after_help = "Example:\n  fieldkit rights admit --slip 52-Q4TM")]
+    /// Open limited goods after a start by the mark of the last slip, or by the owner's word
+    #[command(after_help = "Examples:\n  fieldkit rights admit --slip 52-Q4TM\n  fieldkit rights admit --owner")]
     Admit {
-        /// The mark
-        #[arg(long, value_name = "MARK")]
-        slip: String,
+        /// The mark of the last slip; it opens goods of which this kit never gave any away
+        #[arg(long, value_name = "MARK", required_unless_present = "owner")]
+        slip: Option<String>,
+        /// Open all that this kit holds: what it sold in a past that it lost is then sold twice
+        #[arg(long, conflicts_with = "slip")]
+        owner: bool,
+        /// Do not ask again
+        #[arg(long, requires = "owner")]
+        yes: bool,
         /// Its key
         #[command(flatten)]
         repeat: Repeat,

@@ -31,21 +31,52 @@ pub async fn run(session: &Session, command: Rights) -> Result<Exit> {
             Ok(Exit::Fine)
         }
         Rights::DeclareLost { sku, kit, yes, repeat } => declare_lost(session, &sku, &kit, yes, &repeat).await,
-        Rights::Admit { slip, repeat } => {
-            let key = key(&repeat)?;
-            let body = json!({"slip": slip});
-            let pools = given!(session.write(Method::POST, "/api/v1/rights/admit", &key, &body).await?);
-            if session.json {
-                say::json(&pools);
-                return Ok(Exit::Fine);
+        Rights::Admit { slip: Some(slip), repeat, .. } => admit(session, &json!({"slip": slip}), &repeat).await,
+        Rights::Admit { yes, repeat, .. } => {
+            let risk = "Whatever this kit sold in a past that it lost, where it was put back or copied, will be sold twice.";
+            if !taken(yes, &[risk, "Do this only where the last slip is not enough."], "open what it holds")? {
+                return Ok(Exit::Failed);
             }
-            for pool in pools.as_array().into_iter().flatten() {
-                let word = if pool["shut"] == json!(true) { "still shut" } else { "open" };
-                say::line(&format!("{}: {word}, {} here", say::text(pool, "sku"), say::text(pool, "here")));
-            }
-            Ok(Exit::Fine)
+            admit(session, &json!({"owner": true}), &repeat).await
         }
     }
+}
+
+async fn admit(session: &Session, body: &Value, repeat: &Repeat) -> Result<Exit> {
+    let key = key(repeat)?;
+    let pools = given!(session.write(Method::POST, "/api/v1/rights/admit", &key, body).await?);
+    if session.json {
+        say::json(&pools);
+        return Ok(Exit::Fine);
+    }
+    for pool in pools.as_array().into_iter().flatten() {
+        let word = if pool["shut"] == json!(true) { "still shut" } else { "open" };
+        let rest = match say::text(pool, "at_rest").as_str() {
+            "0" => String::new(),
+            rest => format!(", {rest} at rest"),
+        };
+        say::line(&format!("{}: {word}, {} here{rest}", say::text(pool, "sku"), say::text(pool, "here")));
+    }
+    Ok(Exit::Fine)
+}
+
+/// Whether a person takes a risk: by an option, or by typing yes.
+fn taken(yes: bool, risk: &[&str], deed: &str) -> Result<bool> {
+    if yes {
+        return Ok(true);
+    }
+    risk.iter().for_each(|line| say::talk(line));
+    if !std::io::stdin().is_terminal() {
+        return Err(Usage("nobody can be asked here; say --yes to take that risk".into()).into());
+    }
+    say::talk(&format!("Type yes to {deed}:"));
+    let mut word = String::new();
+    std::io::stdin().lock().read_line(&mut word)?;
+    if word.trim() != "yes" {
+        say::talk("nothing was changed");
+        return Ok(false);
+    }
+    Ok(true)
 }
 
 async fn list(session: &Session) -> Result<Exit> {
@@ -114,19 +145,10 @@ async fn grant(
 }
 
 async fn declare_lost(session: &Session, sku: &str, kit: &str, yes: bool, repeat: &Repeat) -> Result<Exit> {
-    if !yes {
-        say::talk(&format!("Whatever {kit} sold of {sku:?} that this kit has not heard of will be sold twice."));
-        say::talk("Do this only where that kit, its disk and its second copy will not come back.");
-        if !std::io::stdin().is_terminal() {
-            return Err(Usage("nobody can be asked here; say --yes to take that risk".into()).into());
-        }
-        say::talk("Type yes to take over what it holds:");
-        let mut word = String::new();
-        std::io::stdin().lock().read_line(&mut word)?;
-        if word.trim() != "yes" {
-            say::talk("nothing was changed");
-            return Ok(Exit::Failed);
-        }
+    let risk = format!("Whatever {kit} sold of {sku:?} that this kit has not heard of will be sold twice.");
+    let only = "Do this only where that kit, its disk and its second copy will not come back.";
+    if !taken(yes, &[&risk, only], "take over what it holds")? {
+        return Ok(Exit::Failed);
     }
     let key = key(repeat)?;
     let body = json!({"sku": sku, "kit": kit});
