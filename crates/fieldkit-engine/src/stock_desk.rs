@@ -99,7 +99,9 @@ impl StockDesk {
                 continue;
             }
             let command = if ledger.goes_on_for(place.replica, *keeper) {
-                let held = event.pools.iter().any(|(pool, known)| known.usable(*pool, keeper).count() > 0);
+                let hard = |sku: &str| event.items.get(sku).is_some_and(|item| item.limit() == Limit::Hard);
+                let mut limited = event.pools.iter().filter(|(_, known)| hard(&known.sku));
+                let held = limited.any(|(pool, known)| known.usable(*pool, keeper).count() > 0);
                 let ready = decide::unanswered(ledger, event, *keeper, place.replica).is_empty();
                 (held && ready).then_some(Command::TakeOver { keeper: *keeper })
             } else {

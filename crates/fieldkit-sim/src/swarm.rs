@@ -310,7 +310,7 @@ impl Swarm {
             }
         }
         let several = Several {
-            units: i64::try_from(random.within(60, 400)).unwrap_or(100),
+            units: i64::try_from(random.within(60, 600)).unwrap_or(100),
             low: i64::try_from(random.within(3, 6)).unwrap_or(3),
             batch: u32::try_from(random.within(6, 14)).unwrap_or(6),
             frame_ms: *random.pick(&[2, 20, 200]),

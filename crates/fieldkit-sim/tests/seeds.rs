@@ -55,10 +55,11 @@ fn three_hundred_stalls_with_a_hub_never_oversell() {
     assert!(failures.is_empty(), "{}", failures.join("\n"));
     assert_eq!(campaign.missing(), [""; 0], "rare states that no seed reached");
     let stall = campaign.stall;
-    assert!(stall.sold >= 100 * SEEDS, "{stall:?}");
+    assert!(campaign.sales >= 100 * SEEDS, "{} sales in {SEEDS} seeds", campaign.sales);
+    assert!(campaign.faults_in_all() >= 5 * SEEDS, "{} faults", campaign.faults_in_all());
     assert!(stall.oversold <= stall.at_risk, "{stall:?}");
-    assert!(stall.refused_unsold * 100 <= stall.attempts * 3, "{stall:?}");
-    assert!(stall.blips_in_time * 100 >= stall.blips * 85, "{stall:?}");
+    assert!(stall.refused_unsold * 100 <= stall.attempts * 2, "{stall:?}");
+    assert!(stall.blips_in_time * 100 >= stall.blips * 95, "{stall:?}");
     println!("{} seeds with a hub: {stall:?}", campaign.seeds);
 }
 

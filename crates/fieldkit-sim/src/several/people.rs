@@ -68,7 +68,7 @@ impl World {
 
     fn buy(&mut self, till: usize) -> Command {
         let quantity = i64::try_from(self.people.within(1, 2)).unwrap_or(1);
-        let sku = if self.people.chance(900) { DROP } else { "TEE" };
+        let sku = if self.people.chance(650) { DROP } else { "TEE" };
         let line = LineRequest {
             sku: sku.to_owned(),
             quantity,
@@ -137,7 +137,9 @@ impl World {
             }
         }
         let pool = PoolId::of(&self.genesis.event, DROP);
-        let mut gone = self.kits.iter().filter(|kit| kit.gone).map(Kit::replica);
+        // A copy that is gone was no kit of its own.
+        let alive = |replica: &ReplicaKey| self.kits.iter().any(|kit| !kit.gone && kit.replica() == *replica);
+        let mut gone = self.kits.iter().filter(|kit| kit.gone).map(Kit::replica).filter(|gone| !alive(gone));
         let held =
             |replica: &ReplicaKey| event.pools.get(&pool).is_some_and(|known| known.usable(pool, replica).count() > 0);
         if let Some(holder) = gone.find(held).filter(|_| command.is_none()) {
