@@ -422,7 +422,10 @@ impl World {
                 Output::Append(turn) => self.append(kit, &turn),
                 Output::Reply(ticket, answer) => self.reply(kit, ticket, *answer),
                 Output::Payments(_) => {}
-                Output::Project(projection) => self.project(kit, *projection),
+                Output::Project(projection) => {
+                    self.print(kit, &projection.orders);
+                    self.project(kit, *projection);
+                }
                 Output::Tell(name, stream, from, to) => self.tell_witness(kit, name, stream, from, to),
                 Output::Refold => refold = true,
                 Output::Decide(ticket, _, command, key) => {
