@@ -6,6 +6,7 @@
 //! sale and its slip prints none.
 
 use crate::log::Slip;
+use crate::planted::Planted;
 use crate::world::World;
 use fieldkit_core::id::OpId;
 use fieldkit_core::order::Order;
@@ -22,5 +23,12 @@ impl World {
             let slip = Slip { kit, op: sold.id(), receipt };
             self.log.slips.entry(sold.hash).or_insert(slip);
         }
+    }
+
+    /// Prints sales that are only decided, where that is the mistake.
+    pub(crate) fn print_at_once(&mut self, kit: usize) {
+        let engine = self.kits[kit].engine.as_ref().filter(|_| self.planted == Some(Planted::PrintBeforeSync));
+        let orders = engine.map(|engine| engine.ledger().orders.values().cloned().collect::<Vec<_>>());
+        self.print(kit, &orders.unwrap_or_default());
     }
 }

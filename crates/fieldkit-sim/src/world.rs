@@ -462,7 +462,8 @@ impl World {
 
     fn append(&mut self, kit: usize, turn: &Turn) {
         let entries = self.terminals[kit].entries.len();
-        let ops = self.kits[kit].write(turn);
+        let ops = self.kits[kit].write(turn, self.planted);
+        self.print_at_once(kit);
         for op in &ops {
             self.log.add_bytes(&op.hash.0[..8]);
             if op.op.kind == PAYMENT_INTENDED {
