@@ -141,10 +141,10 @@ impl Planted {
         }
     }
 
-    /// The plan of a seed in which it is looked for.
+    /// The plan of a seed in which it is looked for. Other orders of the same ops would show none of them.
     #[must_use]
     pub fn plan(self, seed: u64, events: u64) -> Plan {
-        Plan { planted: Some(self), several: self.is_among_several(), ..Plan::new(seed, events) }
+        Plan { planted: Some(self), several: self.is_among_several(), orders: 0, ..Plan::new(seed, events) }
     }
 
     /// The first of so many seeds in which an invariant that it breaks finds it, and what that one says.
