@@ -152,7 +152,9 @@ pub enum Refusal {
     #[error("{0:?} is limited, and after a start a witness must tell first that this kit was not put back")]
     GateShut(String),
     /// The kit goes by a person's word, which left these units out.
-    #[error("{resting} of {sku:?} rest here: the kit goes by a word, and nobody can tell whether these were sold before it")]
+    #[error(
+        "{resting} of {sku:?} rest here: the kit goes by a word, and nobody can tell whether these were sold before it"
+    )]
     AtRest {
         /// The SKU.
         sku: String,
@@ -346,7 +348,9 @@ impl Refusal {
             Refusal::TenderMissing { .. } => "Ask the buyer for the rest.",
             Refusal::SoldOut { .. } => "Lower the quantity, or ask a kit that holds more.",
             Refusal::GateShut(_) => "Open a till page that was open before, or type the number of the last slip.",
-            Refusal::AtRest { .. } => "Ask another kit for some, or let the owner open these: `fieldkit rights admit --owner`.",
+            Refusal::AtRest { .. } => {
+                "Ask another kit for some, or let the owner open these: `fieldkit rights admit --owner`."
+            }
             Refusal::SlipOfNow => "Type the number of the last slip from before.",
             Refusal::Keeper(_) => "Sell it at a kit that was given some.",
             Refusal::Unanswered(_) => "Connect the kits that are named, or let the owner declare them absent.",
@@ -376,8 +380,8 @@ impl Refusal {
         match self.code() {
             "not_allowed" => 403,
             "unknown_event" | "unknown_order" | "unknown_refund" | "unknown_kit" => 404,
-            "no_event" | "event_closed" | "sku_taken" | "total_differs" | "sold_out" | "slip_of_now" | "gate_shut" | "at_rest"
-            | "keeper" | "unanswered" | "kit_known" | "not_limited" | "nothing_held" | "nothing_left"
+            "no_event" | "event_closed" | "sku_taken" | "total_differs" | "sold_out" | "slip_of_now" | "gate_shut"
+            | "at_rest" | "keeper" | "unanswered" | "kit_known" | "not_limited" | "nothing_held" | "nothing_left"
             | "void_too_late" | "undone_before" | "drawer_open" | "drawer_closed" | "drawer_uncounted"
             | "key_reused" => 409,
             // Also where it is only repeated: the same key gets the same answer.

@@ -561,9 +561,10 @@ impl Engine {
             quality: asked.quality,
             key: Some(asked.key.clone()),
         };
+        self.planted.look(&self.ledger, self.author.replica);
         let decided = match self.slip_of_now(asked) {
             Some(refusal) => Err(refusal),
-            None => decide::decide(self.planted.or_before(&self.ledger), &asked.command, &place, &context),
+            None => decide::decide(self.planted.or_instead(&self.ledger), &asked.command, &place, &context),
         };
         let (drafts, refusal) = match decided {
             Ok(drafts) => (drafts, None),
@@ -594,7 +595,7 @@ impl Engine {
     /// Writes drafts into the open turn; returns their range in it.
     fn write(&mut self, drafts: Vec<Draft>, context: &Context) -> std::ops::Range<usize> {
         let start = self.turn.ops.len();
-        let ops = self.author.write(&mut self.ledger, drafts, context);
+        let ops = self.author.write(&mut self.ledger, self.planted.drafts(drafts), context);
         for op in &ops {
             self.note(op);
             self.note_rights(op);
@@ -608,6 +609,7 @@ impl Engine {
     fn note(&mut self, op: &SealedOp) {
         if let Some(key) = &op.op.key
             && !self.planted.is(Mistake::ForgetKeys)
+            && (!self.planted.is(Mistake::KeyNotReplicated) || self.writes(&op.op.stream))
         {
             let known = Known { fingerprint: key.fingerprint, op: op.id() };
             let recent = Recent { known, reading: read_answer(op), turn: self.turns + 1 };
@@ -670,7 +672,8 @@ impl Engine {
         let used = std::mem::take(&mut self.used);
         let needs =
             used.iter().filter_map(|(event, (stream, head))| self.watch.needs(*event, *stream, *head)).collect();
-        let (watch, refold) = (std::mem::take(&mut self.watch_ops), !self.turn.branches.is_empty());
+        let refold = self.planted.branches(&mut self.ledger, &self.turn.branches);
+        let watch = std::mem::take(&mut self.watch_ops);
         self.unsynced.push_back(Release { replies, payments, projection, needs, watch, refold });
         self.turn.number = self.turns;
         let turn = std::mem::take(&mut self.turn);

@@ -49,6 +49,11 @@ impl Device {
         self.ends.push(end);
     }
 
+    /// Forgets what is here of other branches of these streams.
+    pub fn forget_branches(&mut self, of: &[Arc<SealedOp>]) {
+        self.branches.retain(|(_, known)| !of.iter().any(|op| op.op.stream == known.op.stream));
+    }
+
     /// Writes ops of other branches beside the last turn.
     pub fn write_branches(&mut self, branches: &[Arc<SealedOp>]) {
         let end = self.ops.len();

@@ -218,18 +218,19 @@ impl Kit {
     }
 
     /// Takes a turn; returns the ops.
-    pub fn write(&mut self, turn: &Turn) -> Vec<Arc<SealedOp>> {
+    pub fn write(&mut self, turn: &Turn, planted: Option<Planted>) -> Vec<Arc<SealedOp>> {
         let ops: Vec<Arc<SealedOp>> = turn.ops.iter().cloned().map(Arc::new).collect();
         let branches: Vec<Arc<SealedOp>> = turn.branches.iter().cloned().map(Arc::new).collect();
         self.storing.push_back(std::mem::take(&mut self.taken));
         let signed =
             |(stream, head, signature): &(_, _, _)| SignedHead { stream: *stream, head: *head, signature: *signature };
         let heads: Vec<SignedHead> = turn.heads.iter().map(signed).collect();
-        self.journal.write(&ops, &heads);
-        self.journal.write_branches(&branches);
-        if !self.box_behind {
-            self.black_box.write(&ops, &heads);
-            self.black_box.write_branches(&branches);
+        for device in [&mut self.journal].into_iter().chain((!self.box_behind).then_some(&mut self.black_box)) {
+            device.write(&ops, &heads);
+            if planted == Some(Planted::ForkOverwritten) {
+                device.forget_branches(&branches);
+            }
+            device.write_branches(&branches);
         }
         let box_end = (!self.box_behind).then_some(self.black_box.ops.len());
         self.on_disk.push_back(OnItsWay { end: self.journal.ops.len(), box_end });

@@ -14,6 +14,7 @@ mod kit;
 mod log;
 mod people;
 mod planted;
+mod printer;
 mod random;
 mod run;
 mod several;

@@ -6,7 +6,7 @@
 use crate::random::mix;
 use crate::swarm::Fault;
 use fieldkit_core::body::RollbackNoticed;
-use fieldkit_core::id::OpId;
+use fieldkit_core::id::{Hash, OpId};
 use fieldkit_core::op::{CommandKey, Key, SealedOp};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -31,6 +31,17 @@ pub struct Given {
     pub key: CommandKey,
     /// What was answered, each time that the answer arrived, and whether two devices had it then.
     pub answers: Vec<(Said, bool)>,
+}
+
+/// A slip that left a kit's printer.
+#[derive(Clone, Debug)]
+pub struct Slip {
+    /// The kit.
+    pub kit: usize,
+    /// The op that its number is of: series and position.
+    pub op: OpId,
+    /// The receipt number on it.
+    pub receipt: u64,
 }
 
 /// A disk that was put back.
@@ -64,6 +75,8 @@ pub struct Told {
 pub struct Log {
     /// Commands by their keys.
     pub given: BTreeMap<Key, Given>,
+    /// Slips in buyers' hands, by what their QR proves.
+    pub slips: BTreeMap<Hash, Slip>,
     /// Disks put back.
     pub put_back: Vec<PutBack>,
     /// What pages and journals told.

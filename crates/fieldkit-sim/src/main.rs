@@ -258,12 +258,7 @@ fn find_planted(options: &Options) -> bool {
     let (seeds, mut found) = (options.seeds.unwrap_or(300), 0);
     let mistakes: Vec<_> = PLANTED.iter().filter(|(planted, _)| !RULES.contains(planted)).collect();
     for (planted, word) in &mistakes {
-        let plan = |seed| Plan { planted: Some(*planted), ..Plan::new(seed, options.events.unwrap_or(5_000)) };
-        let first = (1..=seeds).find_map(|seed| {
-            let violations = run(&plan(seed)).violations;
-            let named = violations.into_iter().find(|violation| violation.invariant != "PANIC");
-            named.map(|violation| (seed, violation))
-        });
+        let first = planted.found(seeds, options.events.unwrap_or(5_000));
         match first {
             Some((seed, violation)) => {
                 found += 1;

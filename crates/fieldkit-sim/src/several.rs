@@ -317,7 +317,8 @@ impl World {
         self.stall.blips += 1;
         self.stall.blips_in_time += u64::from(open);
         let now_ms = self.now_ms;
-        self.log.line(now_ms, || format!("BLIP at kit {kit}: limited goods {}", if open { "sell" } else { "are shut" }));
+        self.log
+            .line(now_ms, || format!("BLIP at kit {kit}: limited goods {}", if open { "sell" } else { "are shut" }));
     }
 
     /// Units of the limited item that a kit may sell now.
@@ -369,9 +370,8 @@ impl World {
         }
         let replicas = ends.map(|kit| self.runs_as(kit));
         for end in [0, 1] {
-            let (Some(own), Some(books)) = (replicas[end], Books::of(&self.kits[ends[end]], replicas[1 - end])) else {
-                return;
-            };
+            let books = Books::of(&self.kits[ends[end]], replicas[1 - end], self.planted);
+            let (Some(own), Some(books)) = (replicas[end], books) else { return };
             self.links[link].sessions[end] = Some(Session::new(Terms::whole(own), &books));
         }
         self.links[link].epoch += 1;
@@ -414,7 +414,8 @@ impl World {
     /// Feeds one end of a link.
     fn session(&mut self, link: usize, end: usize, input: session::Input) {
         let ends = self.links[link].ends;
-        let Some(books) = Books::of(&self.kits[ends[end]], self.runs_as(ends[1 - end])) else { return };
+        let books = Books::of(&self.kits[ends[end]], self.runs_as(ends[1 - end]), self.planted);
+        let Some(books) = books else { return };
         let Some(session) = &mut self.links[link].sessions[end] else { return };
         session.handle(input, &books);
         self.drain(link, end);

@@ -422,7 +422,10 @@ impl World {
                 Output::Append(turn) => self.append(kit, &turn),
                 Output::Reply(ticket, answer) => self.reply(kit, ticket, *answer),
                 Output::Payments(_) => {}
-                Output::Project(projection) => self.project(kit, *projection),
+                Output::Project(projection) => {
+                    self.print(kit, &projection.orders);
+                    self.project(kit, *projection);
+                }
                 Output::Tell(name, stream, from, to) => self.tell_witness(kit, name, stream, from, to),
                 Output::Refold => refold = true,
                 Output::Decide(ticket, _, command, key) => {
@@ -459,7 +462,8 @@ impl World {
 
     fn append(&mut self, kit: usize, turn: &Turn) {
         let entries = self.terminals[kit].entries.len();
-        let ops = self.kits[kit].write(turn);
+        let ops = self.kits[kit].write(turn, self.planted);
+        self.print_at_once(kit);
         for op in &ops {
             self.log.add_bytes(&op.hash.0[..8]);
             if op.op.kind == PAYMENT_INTENDED {

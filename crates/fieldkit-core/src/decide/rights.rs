@@ -41,7 +41,8 @@ impl Holding {
         let here = event.here_at(pool_id, |other| is_own(ledger, place.replica, other));
         let shut = place.is_shut();
         let (free, drafts, elsewhere) = (RangeSet::default(), Vec::new(), Vec::new());
-        let mut holding = Holding { free, here, drafts, elsewhere, shut, resting: event.resting(pool_id, &place.replica) };
+        let mut holding =
+            Holding { free, here, drafts, elsewhere, shut, resting: event.resting(pool_id, &place.replica) };
         let Some(pool) = event.pools.get(&pool_id) else { return holding };
         holding.free = event.usable(pool_id, &place.replica);
         for (holder, held) in pool.holders() {

@@ -6,7 +6,6 @@
 
 use super::*;
 use fieldkit_core::body::Admission;
-use fieldkit_core::fork;
 use fieldkit_core::pool::deeds;
 
 /// Kinds of ops that may use rights or speak of the watch: sales, open orders, and all about rights; a test holds them
@@ -73,7 +72,7 @@ impl Engine {
 
     /// Folds everything anew, branches of forked streams too, in place of what was folded before.
     pub fn fold_all<'a>(&mut self, ops: impl IntoIterator<Item = &'a SealedOp> + Clone) {
-        self.ledger = fork::folded(ops.clone());
+        self.ledger = self.planted.folded(ops.clone());
         ops.clone().into_iter().for_each(|op| self.note(op));
         ops.into_iter().for_each(|op| self.note_holder(op));
         self.collect_orders();
@@ -112,9 +111,10 @@ impl Engine {
         if !self.stock.is_begun() {
             return;
         }
+        self.planted.look(&self.ledger, self.author.replica);
         let Engine { ledger, watch, stock, linked, planted, author, .. } = self;
         let gate = |event: OpId| gate(watch, planted, ledger, author.replica, Some(event));
-        if let Some((event, command, key)) = stock.act(ledger, author.replica, gate, linked) {
+        if let Some((event, command, key)) = stock.act(planted.or_instead(ledger), author.replica, gate, linked) {
             self.report(Reporter::Stock, event, command, key);
         }
     }

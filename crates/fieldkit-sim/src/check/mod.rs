@@ -9,6 +9,7 @@ mod answers;
 mod money;
 mod refold;
 mod several;
+mod slips;
 mod terminals;
 
 use crate::log::Violation;
@@ -47,6 +48,7 @@ pub fn check(world: &mut World, seed: u64, orders: u64) -> Vec<Violation> {
     let mut findings = Findings { found: world.log.violations.clone() };
     if world.swarm.several.is_some() {
         chains(world, &mut findings);
+        slips::check(world, &mut findings);
         world.stall = several::check(world, orders, &mut findings);
         return findings.found;
     }
@@ -55,6 +57,7 @@ pub fn check(world: &mut World, seed: u64, orders: u64) -> Vec<Violation> {
     chains(world, &mut findings);
     answers::check(world, &union, &mut findings);
     money::check(world, &union, &mut findings);
+    slips::check(world, &mut findings);
     terminals::check(world, &union, &mut findings);
     refold::check(world, &union, seed, orders, &mut findings);
     rest(world, &union, &mut findings);

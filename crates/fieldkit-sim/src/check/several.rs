@@ -10,11 +10,15 @@ use crate::several::{DROP, Stall};
 use crate::world::World;
 use fieldkit_core::body::{Body, Line, UnitRange};
 use fieldkit_core::fork;
-use fieldkit_core::id::{Hash, PoolId};
+use fieldkit_core::id::{Hash, PoolId, ReplicaKey};
 use fieldkit_core::ledger::Ledger;
-use fieldkit_core::op::{Key, SealedOp};
+use fieldkit_core::op::{Account, Key, SealedOp, Unit};
+use fieldkit_core::pool::deeds;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+
+/// Most replicas of one kit that are looked through.
+const LIVES_MAX: usize = 64;
 
 /// Ops of all kits by hash, and what they fold to.
 struct Together {
@@ -35,6 +39,10 @@ pub(super) fn check(world: &mut World, orders: u64, findings: &mut Findings) -> 
     let together = Together { ops, ledger };
     answers(world, &together, findings);
     one_mind(world, &together, findings);
+    forks(world, &together, findings);
+    once(&together, findings);
+    back_once(&together, findings);
+    taken_over(&together, findings);
     again(&together, orders, findings);
     let stall = units(world, &together, findings);
     if world.log.lines.is_some() && stall.oversold > 0 {
@@ -57,8 +65,7 @@ fn tell(world: &mut World, together: &Together) {
     for (pool, unit) in twice {
         for op in &ordered {
             let Ok(body) = Body::open(op.op.kind, &op.op.body) else { continue };
-            let deeds = fieldkit_core::pool::deeds(&op.hash, &world.genesis.event, &body);
-            for (deed, ranges) in deeds {
+            for (deed, ranges) in deeds(&op.hash, &world.genesis.event, &body) {
                 if let Some(range) =
                     ranges.iter().find(|range| range.pool == pool && (range.first..range.end()).contains(&unit))
                 {
@@ -113,10 +120,139 @@ fn one_mind(world: &World, together: &Together, findings: &mut Findings) {
             findings.wrong("INV-25", format!("kit {at}: it has not what all have together; it lacks {lacks:?} …"));
         }
     }
-    for (stream, seq) in fork::forks(together.ops.values().map(AsRef::as_ref)) {
-        if together.ledger.forks.get(&stream) != Some(&seq) {
-            findings.wrong("INV-24", format!("the fork of {stream:?} at {seq} is not named"));
+}
+
+/// Each fork is named by everybody, both branches are counted, and units that are sold more than once are named.
+fn forks(world: &World, together: &Together, findings: &mut Findings) {
+    let parted = fork::forks(together.ops.values().map(AsRef::as_ref));
+    let reckoned = Reckoning::of(together.ops.values());
+    let known = reckoned.sold_twice();
+    let mut sums: BTreeMap<(Account, Unit), i128> = BTreeMap::new();
+    for posting in together.ops.values().flat_map(|op| &op.op.postings) {
+        *sums.entry((posting.account, posting.unit)).or_default() += i128::from(posting.amount);
+    }
+    sums.retain(|_, sum| *sum != 0);
+    for (at, kit) in world.kits.iter().enumerate().filter(|(_, kit)| !kit.gone) {
+        let Some(ledger) = kit.engine.as_ref().map(fieldkit_engine::Engine::ledger) else { continue };
+        for (stream, seq) in &parted {
+            if ledger.forks.get(stream) != Some(seq) {
+                let series = stream.series();
+                findings.wrong("INV-24", format!("kit {at} does not name the fork of series {series} at {seq}"));
+            }
         }
+        let event = ledger.events.get(&world.genesis.event);
+        let balances = event.into_iter().flat_map(|event| &event.balances).filter(|(_, sum)| sum.0 != 0);
+        if !parted.is_empty() && !balances.map(|(of, sum)| (of, &sum.0)).eq(&sums) {
+            findings.wrong("INV-24", format!("kit {at} does not count the money and goods of both branches"));
+        }
+        let cells = event.into_iter().flat_map(|event| event.pools.values()).flat_map(|pool| pool.cells.values());
+        let used: i64 = cells.map(|cell| cell.used * i64::try_from(cell.count).unwrap_or(0)).sum();
+        if !parted.is_empty() && u64::try_from(used).ok() != Some(reckoned.sold()) {
+            let what = format!("{} units were sold on all branches, kit {at} counts {used}", reckoned.sold());
+            findings.wrong("INV-24", what);
+        }
+        let named: u64 = ledger.oversold(world.genesis.event).iter().map(|(range, times)| range.count * times).sum();
+        if named != known {
+            let what = format!("{known} were sold more than once by the ops, kit {at} names {named}");
+            findings.wrong("INV-18", what);
+        }
+    }
+}
+
+/// No command is done once more by somebody who knew the op that had answered it.
+fn once(together: &Together, findings: &mut Findings) {
+    let mut by_key: BTreeMap<&Key, Vec<&Arc<SealedOp>>> = BTreeMap::new();
+    for op in together.ops.values() {
+        if let Some(key) = &op.op.key {
+            by_key.entry(&key.key).or_default().push(op);
+        }
+    }
+    for (key, ops) in by_key.iter().filter(|(_, ops)| ops.len() > 1) {
+        let again = ops.iter().find_map(|op| Some((op, ops.iter().find(|first| together.knew(op, first))?)));
+        if let Some((op, first)) = again {
+            let (key, first, op) = (key.bytes(), first.id(), op.id());
+            findings.wrong("INV-01", format!("the command {key:?} was done by {first}, and by {op} once more"));
+        }
+    }
+}
+
+/// No unit comes back by the word of somebody who knew that it had: sold again, it is one of the next generation.
+fn back_once(together: &Together, findings: &mut Findings) {
+    let mut returns: BTreeMap<(PoolId, u64, u32), Vec<&Arc<SealedOp>>> = BTreeMap::new();
+    for op in together.ops.values() {
+        if let Ok(Body::RightsReturned(body)) = Body::open(op.op.kind, &op.op.body) {
+            each(&body.ranges).for_each(|unit| returns.entry(unit).or_default().push(op));
+        }
+    }
+    for ((_, unit, generation), ops) in returns.iter().filter(|(_, ops)| ops.len() > 1) {
+        if ops.iter().any(|op| ops.iter().any(|first| together.knew(op, first))) {
+            let what = format!("unit {unit} of generation {generation} came back {} times", ops.len());
+            findings.wrong("INV-15", what);
+        }
+    }
+}
+
+/// What a lost keeper held is taken over by right only where everybody else had answered for it, as far as whoever took it
+/// over had heard of them.
+fn taken_over(together: &Together, findings: &mut Findings) {
+    for op in together.ops.values() {
+        let Ok(Body::HolderDeclaredLost(lost)) = Body::open(op.op.kind, &op.op.body) else { continue };
+        // On a person's word it is taken over at once, with the units at risk.
+        if !lost.risk.is_empty() {
+            continue;
+        }
+        let (mut admitted, mut answered) = (BTreeSet::new(), BTreeSet::new());
+        let mut follows: BTreeMap<ReplicaKey, ReplicaKey> = BTreeMap::new();
+        let mut author = None;
+        for cause in together.past(op) {
+            match Body::open(cause.op.kind, &cause.op.body) {
+                Ok(Body::ReplicaAdmitted(body)) => drop(admitted.insert(body.replica)),
+                Ok(Body::HolderAnswered(body)) if body.holder == lost.holder => drop(answered.insert(body.on_behalf)),
+                Ok(Body::StreamOpened(body)) => {
+                    author = author.or((cause.op.stream == op.op.stream).then_some(body.replica));
+                    follows.extend(body.follows.map(|before| (body.replica, before)));
+                }
+                _ => {}
+            }
+        }
+        let line =
+            |of: ReplicaKey| std::iter::successors(Some(of), |known| follows.get(known).copied()).take(LIVES_MAX);
+        let own: BTreeSet<ReplicaKey> = author.into_iter().chain([lost.holder]).flat_map(line).collect();
+        if let Some(silent) = admitted.iter().find(|replica| !own.contains(*replica) && !answered.contains(*replica)) {
+            let (id, units) = (op.id(), fieldkit_core::rights::count(&lost.ranges));
+            let what =
+                format!("op {id} takes over {units} units of a keeper for which {} had not answered", silent.label());
+            findings.wrong("INV-16", what);
+        }
+    }
+}
+
+impl Together {
+    /// What the author of an op had seen.
+    fn past(&self, op: &SealedOp) -> Vec<&Arc<SealedOp>> {
+        let (mut open, mut past) = (causes(op), BTreeMap::new());
+        while let Some(hash) = open.pop() {
+            if let Some(cause) = self.ops.get(&hash).filter(|_| !past.contains_key(&hash)) {
+                open.extend(causes(cause));
+                past.insert(hash, cause);
+            }
+        }
+        past.into_values().collect()
+    }
+
+    /// Whether the author of an op had seen another one.
+    fn knew(&self, op: &SealedOp, other: &SealedOp) -> bool {
+        let (mut open, mut seen) = (causes(op), BTreeSet::new());
+        while let Some(hash) = open.pop() {
+            if hash == other.hash {
+                return true;
+            }
+            let cause = self.ops.get(&hash).filter(|cause| cause.op.lamport > other.op.lamport);
+            if let Some(cause) = cause.filter(|_| seen.insert(hash)) {
+                open.extend(causes(cause));
+            }
+        }
+        false
     }
 }
 
@@ -129,6 +265,11 @@ fn again(together: &Together, orders: u64, findings: &mut Findings) {
     if backwards.state_bytes() != together.ledger.state_bytes() {
         findings.wrong("INV-26", "the same ops in another order fold to other bytes".to_owned());
     }
+}
+
+/// What an op comes right after.
+fn causes(op: &SealedOp) -> Vec<Hash> {
+    op.op.deps.iter().map(|dep| dep.hash).chain([op.op.prev]).collect()
 }
 
 /// Units used, by pool, unit and generation: how often, and how often they came back.
@@ -173,16 +314,20 @@ impl Reckoning {
         self.used.values().sum()
     }
 
-    /// How often each unit went to a buyer that another one had.
-    fn sold_twice(&self) -> BTreeMap<(PoolId, u64), u64> {
-        let mut twice: BTreeMap<(PoolId, u64), u64> = BTreeMap::new();
+    /// Units that went to a buyer while another one had them, and how often.
+    fn twice(&self) -> BTreeMap<(PoolId, u64), u64> {
+        let mut twice = BTreeMap::new();
         for ((pool, unit, generation), times) in &self.used {
             let before = generation.checked_sub(1).map(|before| (*pool, *unit, before));
-            let kept = before.is_some_and(|one| self.used.contains_key(&one) && !self.back.contains(&one));
-            *twice.entry((*pool, *unit)).or_default() += times - 1 + u64::from(kept);
+            let out = before.is_some_and(|one| self.used.contains_key(&one) && !self.back.contains(&one));
+            *twice.entry((*pool, *unit)).or_default() += times - 1 + u64::from(out);
         }
         twice.retain(|_, times| *times > 0);
         twice
+    }
+
+    fn sold_twice(&self) -> u64 {
+        self.twice().values().sum()
     }
 }
 
@@ -210,8 +355,7 @@ fn units(world: &World, together: &Together, findings: &mut Findings) -> Stall {
         .map(|op| (op.hash, op))
         .collect();
     let carried = Reckoning::of(together.ops.values().chain(destroyed.into_values()));
-    let known = Reckoning::of(together.ops.values());
-    let twice = carried.sold_twice();
+    let twice = carried.twice();
     let oversold: u64 = twice.values().sum();
     let named = |unit: &(PoolId, u64)| carried.at_risk.get(unit).copied().unwrap_or(0);
     let unnamed: u64 = twice.iter().map(|(unit, times)| times.saturating_sub(named(unit))).sum();
@@ -219,13 +363,6 @@ fn units(world: &World, together: &Together, findings: &mut Findings) -> Stall {
         let what =
             format!("{oversold} of {DROP} were sold more than once, {unnamed} of them without a word that names them");
         findings.wrong("INV-13", what);
-    }
-    let named: u64 =
-        together.ledger.oversold(world.genesis.event).iter().map(|(range, times)| range.count * times).sum();
-    let by_ops: u64 = known.sold_twice().values().sum();
-    if named != by_ops {
-        let what = format!("{by_ops} were sold more than once by the ops, {named} are named");
-        findings.wrong("INV-18", what);
     }
     Stall { sold: carried.sold(), oversold, at_risk: carried.at_risk.values().sum(), ..world.stall }
 }

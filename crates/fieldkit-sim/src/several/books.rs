@@ -5,6 +5,7 @@
 
 use crate::disk::Device;
 use crate::kit::Kit;
+use crate::planted::Planted;
 use fieldkit_core::id::{Hash, OpId, ReplicaKey, StreamId};
 use fieldkit_core::ledger::Ledger;
 use fieldkit_core::op::{Head, SealedOp};
@@ -18,14 +19,17 @@ pub(super) struct Books<'a> {
     device: &'a Device,
     ledger: &'a Ledger,
     limits: BTreeMap<StreamId, u64>,
+    /// Whether an op is held where another one stands in its place.
+    by_seq: bool,
 }
 
 impl<'a> Books<'a> {
     /// Of a kit that runs, as far as `peer` may be told.
-    pub fn of(kit: &'a Kit, peer: Option<ReplicaKey>) -> Option<Self> {
+    pub fn of(kit: &'a Kit, peer: Option<ReplicaKey>, planted: Option<Planted>) -> Option<Self> {
         let engine = kit.engine.as_ref()?;
         let limits = peer.map(|peer| engine.tellable(&peer)).unwrap_or_default();
-        Some(Books { device: &kit.journal, ledger: engine.ledger(), limits })
+        let by_seq = planted == Some(Planted::DedupeBySeq);
+        Some(Books { device: &kit.journal, ledger: engine.ledger(), limits, by_seq })
     }
 
     fn before(&self, id: OpId, hash: &Hash) -> Option<Hash> {
@@ -77,6 +81,11 @@ impl Shelf for Books<'_> {
         let branches =
             self.device.branches.iter().filter(|(end, known)| *end <= self.device.synced && known.id() == op);
         main.into_iter().chain(branches.map(|(_, op)| op.hash)).collect()
+    }
+
+    fn holds(&self, op: OpId, hash: &Hash) -> bool {
+        let there = self.hashes(op);
+        there.contains(hash) || (self.by_seq && !there.is_empty())
     }
 
     fn admitted(&self, replica: &ReplicaKey) -> bool {

@@ -33,7 +33,8 @@ pub async fn run(session: &Session, command: Rights) -> Result<Exit> {
         Rights::DeclareLost { sku, kit, yes, repeat } => declare_lost(session, &sku, &kit, yes, &repeat).await,
         Rights::Admit { slip: Some(slip), repeat, .. } => admit(session, &json!({"slip": slip}), &repeat).await,
         Rights::Admit { yes, repeat, .. } => {
-            let risk = "Whatever this kit sold in a past that it lost, where it was put back or copied, will be sold twice.";
+            let risk =
+                "Whatever this kit sold in a past that it lost, where it was put back or copied, will be sold twice.";
             if !taken(yes, &[risk, "Do this only where the last slip is not enough."], "open what it holds")? {
                 return Ok(Exit::Failed);
             }
