@@ -40,6 +40,12 @@ pub fn folded<'a>(ops: impl IntoIterator<Item = &'a SealedOp>) -> Ledger {
     ledger
 }
 
+/// Ops of `ops` that stand on another branch than the one that is folded as their stream, by hash.
+pub fn beside<'a>(ops: impl IntoIterator<Item = &'a SealedOp>) -> BTreeSet<Hash> {
+    let branches = Branches::of(ops);
+    branches.ops.into_keys().filter(|hash| !branches.main.contains(hash)).collect()
+}
+
 /// Streams with two branches among `ops`, and where they part.
 pub fn forks<'a>(ops: impl IntoIterator<Item = &'a SealedOp>) -> BTreeMap<StreamId, u64> {
     Branches::of(ops).forks

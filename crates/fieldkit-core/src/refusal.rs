@@ -161,6 +161,12 @@ pub enum Refusal {
         /// Units that rest.
         resting: i64,
     },
+    /// The command was done in a history of this kit that stands beside its record.
+    #[error("this was done before, in a part of this kit's past that stands beside its record{receipt}; it is counted")]
+    DoneBeside {
+        /// The receipt that was given, as ` (receipt 12)`, or nothing.
+        receipt: String,
+    },
     /// The slip was printed after the start.
     #[error("this slip was printed since the kit was started: it says nothing about the time before")]
     SlipOfNow,
@@ -297,6 +303,7 @@ impl Refusal {
             Refusal::SoldOut { .. } => "sold_out",
             Refusal::GateShut(_) => "gate_shut",
             Refusal::AtRest { .. } => "at_rest",
+            Refusal::DoneBeside { .. } => "done_beside",
             Refusal::SlipOfNow => "slip_of_now",
             Refusal::Keeper(_) => "keeper",
             Refusal::Unanswered(_) => "unanswered",
@@ -351,6 +358,7 @@ impl Refusal {
             Refusal::AtRest { .. } => {
                 "Ask another kit for some, or let the owner open these: `fieldkit rights admit --owner`."
             }
+            Refusal::DoneBeside { .. } => "Do not do it again: nothing more is to be taken or given for it.",
             Refusal::SlipOfNow => "Type the number of the last slip from before.",
             Refusal::Keeper(_) => "Sell it at a kit that was given some.",
             Refusal::Unanswered(_) => "Connect the kits that are named, or let the owner declare them absent.",
@@ -381,9 +389,9 @@ impl Refusal {
             "not_allowed" => 403,
             "unknown_event" | "unknown_order" | "unknown_refund" | "unknown_kit" => 404,
             "no_event" | "event_closed" | "sku_taken" | "total_differs" | "sold_out" | "slip_of_now" | "gate_shut"
-            | "at_rest" | "keeper" | "unanswered" | "kit_known" | "not_limited" | "nothing_held" | "nothing_left"
-            | "void_too_late" | "undone_before" | "drawer_open" | "drawer_closed" | "drawer_uncounted"
-            | "key_reused" => 409,
+            | "at_rest" | "done_beside" | "keeper" | "unanswered" | "kit_known" | "not_limited" | "nothing_held"
+            | "nothing_left" | "void_too_late" | "undone_before" | "drawer_open" | "drawer_closed"
+            | "drawer_uncounted" | "key_reused" => 409,
             // Also where it is only repeated: the same key gets the same answer.
             code => payment::status(code).unwrap_or(422),
         }

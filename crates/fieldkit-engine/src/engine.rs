@@ -257,6 +257,8 @@ pub struct Engine {
     outputs: VecDeque<Output>,
     /// Keys answered in turns that state.db may not hold yet.
     recent_keys: BTreeMap<Key, Recent>,
+    /// Keys of what was done on other branches, with the fingerprint and the receipt.
+    done_beside: BTreeMap<Key, ([u8; 16], String)>,
     /// The turn in which an order was last used.
     order_turns: BTreeMap<OpId, u64>,
     /// Desks by the device that they work.
@@ -293,6 +295,7 @@ impl Engine {
             projected: 0,
             outputs: VecDeque::new(),
             recent_keys: BTreeMap::new(),
+            done_beside: BTreeMap::new(),
             order_turns: BTreeMap::new(),
             desks: BTreeMap::new(),
             reports: Reports::default(),
@@ -526,18 +529,17 @@ impl Engine {
         let recent = self.recent_keys.get(&asked.key.key).map(|recent| (recent.known, recent.reading.clone()));
         let answer = match recent.or(answered.map(|(known, op)| (known, read_answer(&op)))) {
             Some((known, reading)) => self.repeat(&asked, known, reading),
-            None => self.answer_anew(
-                &asked,
-                matches!(self.reports.under_way.get(&ticket), Some(Reporter::Watch | Reporter::Stock)),
-            ),
+            None => {
+                let own_wish = matches!(self.reports.under_way.get(&ticket), Some(Reporter::Watch | Reporter::Stock));
+                let beside = self.repeat_beside(&asked);
+                beside.unwrap_or_else(|| self.answer_anew(&asked, own_wish))
+            }
         };
         self.replies.push((ticket, Box::new(answer)));
     }
 
     fn repeat(&mut self, asked: &Asked, known: Known, reading: Option<Reading>) -> Answer {
-        if known.fingerprint != asked.key.fingerprint {
-            let hex = |bytes: &[u8; 16]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
-            let refusal = Refusal::KeyReused { then: hex(&known.fingerprint), now: hex(&asked.key.fingerprint) };
+        if let Some(refusal) = several::reused(asked, &known.fingerprint) {
             return Answer { result: Err(refusal), repeated: false };
         }
         let result = match reading {

@@ -49,6 +49,11 @@ pub const CODES: &[(&str, u16, &str)] = &[
     ("sold_out", 409, "A hard pool has not enough units here; the detail says which kits hold more."),
     ("gate_shut", 409, "The item is limited, and after a start no witness told yet that this kit was not put back."),
     ("at_rest", 409, "The kit goes by a person's word, which left these units out."),
+    (
+        "done_beside",
+        409,
+        "The same was done in a history of this kit that stands beside its record; it is counted there.",
+    ),
     ("slip_of_now", 409, "The slip was printed since the start; it says nothing about the time before."),
     ("keeper", 409, "The item is limited, and this kit keeps it for others."),
     ("unanswered", 409, "Not every kit has answered yet."),

@@ -381,6 +381,8 @@ impl Shop {
             let found = self.state.command(key).unwrap_or_else(|error| fatal("the state cannot be read", &error));
             if let Some(found) = found {
                 let op = self.store.op(found.op).unwrap_or_else(|error| fatal("the journal cannot be read", &error));
+                // On a forked stream another op may have taken the place of the one that answered.
+                let op = op.filter(|op| op.op.key.as_ref().is_some_and(|known| known.key == *key));
                 answered = op.map(|op| (Known { fingerprint: found.fingerprint, op: found.op }, op));
             }
         }

@@ -6,6 +6,7 @@
 
 use super::*;
 use fieldkit_core::body::Admission;
+use fieldkit_core::fork;
 use fieldkit_core::pool::deeds;
 
 /// Kinds of ops that may use rights or speak of the watch: sales, open orders, and all about rights; a test holds them
@@ -73,9 +74,31 @@ impl Engine {
     /// Folds everything anew, branches of forked streams too, in place of what was folded before.
     pub fn fold_all<'a>(&mut self, ops: impl IntoIterator<Item = &'a SealedOp> + Clone) {
         self.ledger = self.planted.folded(ops.clone());
-        ops.clone().into_iter().for_each(|op| self.note(op));
+        let beside = fork::beside(ops.clone());
+        for op in ops.clone() {
+            if beside.contains(&op.hash) { self.note_beside(op) } else { self.note(op) }
+        }
         ops.into_iter().for_each(|op| self.note_holder(op));
         self.collect_orders();
+    }
+
+    /// What a command did on another branch is done: its order has the place, and so the name, of another one here.
+    fn note_beside(&mut self, op: &SealedOp) {
+        let receipt = match Body::open(op.op.kind, &op.op.body) {
+            Ok(Body::OrderPlaced(body)) => format!(" (receipt {})", body.receipt),
+            Ok(Body::CommandRefused(_)) => return,
+            _ => String::new(),
+        };
+        if let Some(key) = &op.op.key {
+            self.done_beside.insert(key.key.clone(), (key.fingerprint, receipt));
+        }
+    }
+
+    /// The answer to a command that was done on another branch.
+    pub(super) fn repeat_beside(&self, asked: &Asked) -> Option<Answer> {
+        let (fingerprint, receipt) = self.done_beside.get(&asked.key.key)?;
+        let done = || Refusal::DoneBeside { receipt: receipt.clone() };
+        Some(Answer { result: Err(reused(asked, fingerprint).unwrap_or_else(done)), repeated: true })
     }
 
     /// Whoever wrote an op that own ones caused held those.
@@ -180,6 +203,13 @@ impl Engine {
             }
         }
     }
+}
+
+/// The no to a key that names another request.
+pub(super) fn reused(asked: &Asked, then: &[u8; 16]) -> Option<Refusal> {
+    let hex = |bytes: &[u8; 16]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    let differs = *then != asked.key.fingerprint;
+    differs.then(|| Refusal::KeyReused { then: hex(then), now: hex(&asked.key.fingerprint) })
 }
 
 /// Whether a replica may use its rights at an event.
