@@ -5,6 +5,7 @@
 //! Absent on purpose: bytes and checksums, which the storage's own tests tear apart.
 
 use crate::random::Random;
+use crate::storage::Part;
 use fieldkit_core::id::{Hash, OpId, StreamId};
 use fieldkit_core::op::{Head, Key, SealedOp};
 use fieldkit_core::order::Order;
@@ -13,7 +14,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// A signed end as a device keeps it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SignedHead {
     /// The stream.
     pub stream: StreamId,
@@ -41,6 +42,29 @@ pub struct Device {
 }
 
 impl Device {
+    /// One that holds this much, all of it synced.
+    pub fn holding(part: Part) -> Self {
+        let mut device = Device::default();
+        device.write(&part.ops, &part.heads);
+        device.write_branches(&part.branches);
+        device.sync_all();
+        device
+    }
+
+    /// What came behind so many ops, branches and heads.
+    pub fn behind(&self, (ops, branches, heads): (usize, usize, usize)) -> Part {
+        Part {
+            ops: self.ops[ops..].to_vec(),
+            branches: self.branches[branches..].iter().map(|(_, op)| op.clone()).collect(),
+            heads: self.heads[heads..].iter().map(|(_, head)| head.clone()).collect(),
+        }
+    }
+
+    /// How many ops, branches and heads it has.
+    pub fn size(&self) -> (usize, usize, usize) {
+        (self.ops.len(), self.branches.len(), self.heads.len())
+    }
+
     /// Writes a turn; it is not synced.
     pub fn write(&mut self, ops: &[Arc<SealedOp>], heads: &[SignedHead]) {
         ops.iter().for_each(|op| self.push(op.clone()));

@@ -6,6 +6,7 @@
 
 use crate::genesis::NOON_MS;
 use crate::log::PutBack;
+use crate::storage::End;
 use crate::swarm::Fault;
 use crate::world::{Event, World};
 use fieldkit_drivers::terminal_peer::{Fault as PeerFault, PeerInput};
@@ -103,8 +104,9 @@ impl World {
 
     /// The process ends while it writes: the last turn may be torn on either device.
     fn tear(&mut self, kit: usize) {
-        let (journal, black_box) = (&mut self.kits[kit].journal, self.mishap.chance(500));
-        let mut lost = journal.tear(&mut self.mishap);
+        let black_box = self.mishap.chance(500);
+        let on_storage = self.kits[kit].end_on_storage(End::Killed);
+        let mut lost = on_storage.unwrap_or_else(|| self.kits[kit].journal.tear(&mut self.mishap));
         if black_box {
             lost += self.kits[kit].black_box.tear(&mut self.mishap);
         }
@@ -190,16 +192,14 @@ impl World {
 
     /// The process ends because its disk failed.
     pub(crate) fn die_of(&mut self, kit: usize, fault: Fault) {
-        match fault {
-            Fault::DiskFull => {
-                self.log.reached("died_of_full_disk");
+        let full = fault == Fault::DiskFull;
+        self.log.reached(if full { "died_of_full_disk" } else { "died_of_sync" });
+        if self.kits[kit].end_on_storage(End::Failed).is_none() {
+            match full {
                 // Nothing of the turn was written to the journal; the box has it, or not.
-                self.kits[kit].journal.lose_all();
-            }
-            _ => {
-                self.log.reached("died_of_sync");
-                self.kits[kit].journal.lose(&mut self.mishap);
-            }
+                true => self.kits[kit].journal.lose_all(),
+                false => self.kits[kit].journal.lose(&mut self.mishap),
+            };
         }
         let now_ms = self.now_ms;
         self.log.line(now_ms, || format!("kit {kit} dies: {}", fault.word()));

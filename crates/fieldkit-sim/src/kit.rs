@@ -8,6 +8,8 @@ use crate::disk::{Device, SignedHead, State};
 use crate::genesis::{self, Genesis};
 use crate::planted::Planted;
 use crate::random::Random;
+use crate::storage::{Copied, End, Part, Stopped, Storage};
+use crate::swarm::Fault;
 use ed25519_dalek::SigningKey;
 use fieldkit_core::body::RollbackNoticed;
 use fieldkit_core::id::{Hash, OpId, ReplicaKey, StreamId};
@@ -30,6 +32,7 @@ pub struct Image {
     journal: Device,
     black_box: Device,
     state: State,
+    copied: Option<Copied>,
     nth: u8,
     succession: Option<Succession>,
     /// Entries of the terminal's journal then.
@@ -85,6 +88,10 @@ pub struct Kit {
     pub life: u32,
     /// The journal.
     pub journal: Device,
+    /// What keeps the journal, where it is not the model.
+    storage: Option<Box<dyn Storage>>,
+    /// Turns that it was not given yet.
+    parts: VecDeque<Part>,
     /// The black box.
     pub black_box: Device,
     /// Whether the box takes nothing until the next start.
@@ -161,6 +168,8 @@ impl Kit {
             life: 0,
             black_box: journal.clone(),
             journal,
+            storage: None,
+            parts: VecDeque::new(),
             box_behind: false,
             state: State::default(),
             older: State::default(),
@@ -195,6 +204,14 @@ impl Kit {
         kit
     }
 
+    /// Keeps the journal on a storage that is new, from now on.
+    pub fn keep_on(&mut self, mut storage: Box<dyn Storage>) {
+        storage.start();
+        if storage.commit(&self.journal.behind((0, 0, 0)), None).is_ok() {
+            self.storage = Some(storage);
+        }
+    }
+
     /// The key that it has now.
     pub fn key(&self) -> SigningKey {
         genesis::key(self.number, self.nth)
@@ -225,16 +242,54 @@ impl Kit {
         let signed =
             |(stream, head, signature): &(_, _, _)| SignedHead { stream: *stream, head: *head, signature: *signature };
         let heads: Vec<SignedHead> = turn.heads.iter().map(signed).collect();
+<<<<<<< HEAD
         for device in [&mut self.journal].into_iter().chain((!self.box_behind).then_some(&mut self.black_box)) {
             device.write(&ops, &heads);
             if planted == Some(Planted::ForkOverwritten) {
                 device.forget_branches(&branches);
             }
             device.write_branches(&branches);
+=======
+        let before = self.journal.size();
+        self.journal.write(&ops, &heads);
+        self.journal.write_branches(&branches);
+        if self.storage.is_some() {
+            self.parts.push_back(self.journal.behind(before));
+        }
+        if !self.box_behind {
+            self.black_box.write(&ops, &heads);
+            self.black_box.write_branches(&branches);
+>>>>>>> vfs
         }
         let box_end = (!self.box_behind).then_some(self.black_box.ops.len());
         self.on_disk.push_back(OnItsWay { end: self.journal.ops.len(), box_end });
         ops
+    }
+
+    /// The journal is synced up to `end`, unless something fails; says of what the process dies then.
+    pub fn sync(&mut self, end: usize, fails: Option<Fault>) -> Option<Fault> {
+        let dies_of = match (&mut self.storage, self.parts.pop_front()) {
+            (Some(storage), Some(part)) => match storage.commit(&part, fails) {
+                Ok(()) => None,
+                Err(Stopped) => Some(fails.unwrap_or(Fault::SyncFails)),
+            },
+            _ => fails,
+        };
+        if dies_of.is_none() {
+            self.journal.sync(end);
+        }
+        dies_of
+    }
+
+    /// Where a storage keeps the journal: the process on it ends, and the journal is what is left. Says how many ops are
+    /// lost.
+    pub fn end_on_storage(&mut self, how: End) -> Option<usize> {
+        let storage = self.storage.as_mut()?;
+        let left = storage.end(how, self.parts.front());
+        self.parts.clear();
+        let lost = self.journal.ops.len().saturating_sub(left.ops.len());
+        self.journal = Device::holding(left);
+        Some(lost)
     }
 
     /// What the rows say.
@@ -289,7 +344,7 @@ impl Kit {
         if random.chance(300) {
             self.state = self.older.clone();
         }
-        let lost = self.journal.lose(random);
+        let lost = self.end_on_storage(End::PowerCut).unwrap_or_else(|| self.journal.lose(random));
         self.black_box.lose(random);
         lost
     }
@@ -300,8 +355,9 @@ impl Kit {
         // What was on its way is not on the copy: were it there and lost elsewhere, two histories would be sound.
         journal.lose_all();
         black_box.lose_all();
+        let copied = self.storage.as_mut().map(|storage| storage.copy());
         let (state, nth, succession) = (self.state.clone(), self.nth, self.succession.clone());
-        self.image = Some(Image { journal, black_box, state, nth, succession, entries });
+        self.image = Some(Image { journal, black_box, state, copied, nth, succession, entries });
     }
 
     /// The disk is as it was when the copy was made; the box as well, where it lies on it. What no copy is left of comes
@@ -312,6 +368,9 @@ impl Kit {
         before.extend(self.black_box.ops.iter().map(name));
         (self.journal, self.state, self.older) = (image.journal, image.state.clone(), image.state);
         (self.nth, self.succession) = (image.nth, image.succession);
+        if let (Some(storage), Some(copied)) = (&mut self.storage, image.copied) {
+            storage.put_back(copied);
+        }
         if both {
             self.black_box = image.black_box;
         }
@@ -334,8 +393,13 @@ impl Kit {
     /// Starts: brings journal and box together, and folds.
     pub fn start(&mut self, planted: Option<Planted>) -> Started {
         let mut started = Started::default();
-        self.journal.sync_all();
+        self.parts.clear();
+        match &mut self.storage {
+            Some(storage) => self.journal = Device::holding(storage.start()),
+            None => self.journal.sync_all(),
+        }
         self.black_box.sync_all();
+        let before = self.journal.size();
         if planted != Some(Planted::IgnoreBox) {
             match self.journal.adopt(&self.black_box) {
                 Ok(adopted) => started.adopted = adopted,
@@ -345,6 +409,11 @@ impl Kit {
                 Ok(refilled) => started.refilled = refilled,
                 Err(op) => started.contradiction = Some(op),
             }
+        }
+        if let Some(storage) = self.storage.as_mut().filter(|_| self.journal.size() != before)
+            && storage.commit(&self.journal.behind(before), None).is_err()
+        {
+            self.storage = None;
         }
         self.box_behind = false;
         let found = if self.state.fits(&self.journal) { snapshot::read(&self.state.snapshot).ok() } else { None };

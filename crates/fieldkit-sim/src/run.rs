@@ -8,6 +8,7 @@ use crate::dump;
 use crate::log::{RARE, RARE_SEVERAL, Violation};
 use crate::planted::Planted;
 use crate::several::Stall;
+use crate::storage::Storages;
 use crate::swarm::{FAULTS, Kinds, Swarm, Temper};
 use crate::world::World;
 use std::collections::BTreeMap;
@@ -95,7 +96,12 @@ pub struct Outcome {
 
 /// Runs a plan.
 pub fn run(plan: &Plan) -> Outcome {
-    match catch_unwind(AssertUnwindSafe(|| run_through(plan))) {
+    run_on(plan, &mut |_| None)
+}
+
+/// Runs a plan with kits whose journals are kept by storages of another make.
+pub fn run_on(plan: &Plan, storages: Storages<'_>) -> Outcome {
+    match catch_unwind(AssertUnwindSafe(|| run_through(plan, storages))) {
         Ok(outcome) => outcome,
         Err(panic) => {
             let text = panic.downcast_ref::<String>().cloned();
@@ -106,10 +112,10 @@ pub fn run(plan: &Plan) -> Outcome {
     }
 }
 
-fn run_through(plan: &Plan) -> Outcome {
+fn run_through(plan: &Plan, storages: Storages<'_>) -> Outcome {
     let swarm = if plan.several { Swarm::several } else { Swarm::drawn };
     let swarm = swarm(plan.seed, plan.kinds);
-    let mut world = World::new(plan.seed, swarm, plan.planted, plan.traced);
+    let mut world = World::new(plan.seed, swarm, plan.planted, plan.traced, storages);
     while world.log.events < plan.events && world.step(DAY_MS) {}
     world.heal();
     let end_ms = world.now_ms + HEAL_MS;

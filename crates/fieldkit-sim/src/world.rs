@@ -11,6 +11,7 @@ use crate::people::Till;
 use crate::planted::Planted;
 use crate::random::Random;
 use crate::several::{Between, Link, Stall};
+use crate::storage::Storages;
 use crate::swarm::{Fault, Swarm};
 use crate::terminal::Terminal;
 use fieldkit_core::body::{Body, RollbackNoticed};
@@ -132,10 +133,15 @@ pub struct World {
 
 impl World {
     /// The world of a seed.
-    pub fn new(seed: u64, swarm: Swarm, planted: Option<Planted>, traced: bool) -> Self {
+    pub fn new(seed: u64, swarm: Swarm, planted: Option<Planted>, traced: bool, storages: Storages<'_>) -> Self {
         let nodes = swarm.kits + usize::from(swarm.several.is_some());
         let genesis = Genesis::new(nodes);
-        let kits: Vec<Kit> = (0..nodes).map(|number| Kit::new(number, &genesis)).collect();
+        let mut kits: Vec<Kit> = (0..nodes).map(|number| Kit::new(number, &genesis)).collect();
+        for kit in &mut kits {
+            if let Some(storage) = storages(kit.number) {
+                kit.keep_on(storage);
+            }
+        }
         let mut nature = Random::new(seed, 2);
         let near_wrap = nature.chance(300);
         let numbers = if near_wrap { Numbers { receipt: 9_990, trace: 999_990 } } else { Numbers::default() };
@@ -246,10 +252,11 @@ impl World {
                 self.feed(kit, *input);
                 self.close_soon(kit);
             }
-            Event::JournalSynced { kit, end, fails, .. } => match fails {
-                Some(fault) => self.die_of(kit, fault),
-                None => self.kits[kit].journal.sync(end),
-            },
+            Event::JournalSynced { kit, end, fails, .. } => {
+                if let Some(fault) = self.kits[kit].sync(end, fails) {
+                    self.die_of(kit, fault);
+                }
+            }
             Event::BoxSynced { kit, end, fails, .. } => self.box_synced(kit, end, fails),
             Event::Durable { kit, .. } => self.durable(kit),
             Event::RowsWritten { kit, .. } => {
