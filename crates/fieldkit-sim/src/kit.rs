@@ -242,24 +242,16 @@ impl Kit {
         let signed =
             |(stream, head, signature): &(_, _, _)| SignedHead { stream: *stream, head: *head, signature: *signature };
         let heads: Vec<SignedHead> = turn.heads.iter().map(signed).collect();
-<<<<<<< HEAD
+        let before = self.journal.size();
         for device in [&mut self.journal].into_iter().chain((!self.box_behind).then_some(&mut self.black_box)) {
             device.write(&ops, &heads);
             if planted == Some(Planted::ForkOverwritten) {
                 device.forget_branches(&branches);
             }
             device.write_branches(&branches);
-=======
-        let before = self.journal.size();
-        self.journal.write(&ops, &heads);
-        self.journal.write_branches(&branches);
+        }
         if self.storage.is_some() {
             self.parts.push_back(self.journal.behind(before));
-        }
-        if !self.box_behind {
-            self.black_box.write(&ops, &heads);
-            self.black_box.write_branches(&branches);
->>>>>>> vfs
         }
         let box_end = (!self.box_behind).then_some(self.black_box.ops.len());
         self.on_disk.push_back(OnItsWay { end: self.journal.ops.len(), box_end });
