@@ -11,6 +11,7 @@ use fieldkit_core::op::SealedOp;
 #[cfg(feature = "planted")]
 use {
     fieldkit_core::body::Body,
+    fieldkit_core::event::HolderAnswer,
     fieldkit_core::id::{Hash, OpId, Space},
     fieldkit_core::pool::deeds,
     std::collections::{BTreeMap, BTreeSet},
@@ -36,6 +37,8 @@ pub enum Mistake {
     DeafToWitnesses,
     /// A keeper's grant leaves before anybody else holds it.
     GrantAtOnce,
+    /// What a lost keeper held is taken over before anybody answered.
+    TakeAtOnce,
     /// All that guards limited goods but escrow itself is left out.
     PlainEscrow,
     /// Of two branches of a forked stream only the one with the later stamp is counted, as a register would.
@@ -75,7 +78,7 @@ impl Planted {
     /// Whether it is planted.
     #[cfg(feature = "planted")]
     pub fn is(&self, mistake: Mistake) -> bool {
-        let guards = [Mistake::OpenGate, Mistake::DeafToWitnesses, Mistake::GrantAtOnce];
+        let guards = [Mistake::OpenGate, Mistake::DeafToWitnesses, Mistake::GrantAtOnce, Mistake::TakeAtOnce];
         self.mistake == Some(mistake) || (self.mistake == Some(Mistake::PlainEscrow) && guards.contains(&mistake))
     }
 
@@ -105,6 +108,9 @@ impl Planted {
     #[cfg(feature = "planted")]
     pub fn look(&mut self, ledger: &Ledger, own: ReplicaKey) {
         let sees = match self.mistake {
+            _ if self.is(Mistake::TakeAtOnce) && ledger.events.values().any(|event| event.keepers.len() > 1) => {
+                as_if_all_had_answered
+            }
             Some(Mistake::EarlyReport) if ledger.events.values().any(|event| event.keepers.len() > 1) => {
                 by_who_answered
             }
@@ -181,6 +187,18 @@ impl Planted {
     }
 }
 
+/// Nobody is waited for.
+#[cfg(feature = "planted")]
+fn as_if_all_had_answered(ledger: &mut Ledger, _own: ReplicaKey) {
+    for event in ledger.events.values_mut() {
+        for keeper in &event.keepers {
+            for replica in ledger.replicas.keys() {
+                event.answers.entry((*keeper, *replica)).or_insert(HolderAnswer { seen: u64::MAX, own: true });
+            }
+        }
+    }
+}
+
 /// Whoever ever told a keeper what it has, by an ask or by an answer, has answered for all of them.
 #[cfg(feature = "planted")]
 fn by_who_answered(ledger: &mut Ledger, _own: ReplicaKey) {
@@ -191,7 +209,7 @@ fn by_who_answered(ledger: &mut Ledger, _own: ReplicaKey) {
         let who: BTreeSet<ReplicaKey> = answered.chain(asked).collect();
         for keeper in &event.keepers {
             for replica in &who {
-                event.answers.entry((*keeper, *replica)).or_insert(u64::MAX);
+                event.answers.entry((*keeper, *replica)).or_insert(HolderAnswer { seen: u64::MAX, own: true });
             }
         }
     }

@@ -161,7 +161,8 @@ impl Planted {
     pub fn plant(self, engine: &mut Engine) {
         use fieldkit_engine::Mistake;
         match self {
-            Planted::SkipSync | Planted::IgnoreBox | Planted::SameReplica | Planted::TakeAtOnce => {}
+            Planted::SkipSync | Planted::IgnoreBox | Planted::SameReplica => {}
+            Planted::TakeAtOnce => engine.plant(Mistake::TakeAtOnce),
             Planted::DedupeBySeq | Planted::ForkOverwritten | Planted::PrintBeforeSync => {}
             Planted::WinnerByClock => engine.plant(Mistake::WinnerByClock),
             Planted::KeyNotReplicated => engine.plant(Mistake::KeyNotReplicated),

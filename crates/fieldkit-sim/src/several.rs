@@ -90,6 +90,8 @@ pub struct Stall {
     pub sold: u64,
     /// See `sold`.
     pub oversold: u64,
+    /// Of those sold more than once, how often without a word that names them.
+    pub unnamed: u64,
     /// Units that recorded words put at risk.
     pub at_risk: u64,
 }
@@ -103,6 +105,7 @@ impl Stall {
         self.blips_in_time += other.blips_in_time;
         self.sold += other.sold;
         self.oversold += other.oversold;
+        self.unnamed += other.unnamed;
         self.at_risk += other.at_risk;
     }
 }

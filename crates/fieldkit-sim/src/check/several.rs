@@ -364,5 +364,5 @@ fn units(world: &World, together: &Together, findings: &mut Findings) -> Stall {
             format!("{oversold} of {DROP} were sold more than once, {unnamed} of them without a word that names them");
         findings.wrong("INV-13", what);
     }
-    Stall { sold: carried.sold(), oversold, at_risk: carried.at_risk.values().sum(), ..world.stall }
+    Stall { sold: carried.sold(), oversold, unnamed, at_risk: carried.at_risk.values().sum(), ..world.stall }
 }

@@ -7,7 +7,6 @@
 use super::DROP;
 use crate::kit::Kit;
 use crate::log::Said;
-use crate::planted::Planted;
 use crate::world::World;
 use fieldkit_core::body::{Admission, RollbackNoticed, Source, StockReason};
 use fieldkit_core::decide::{self, Command, LineRequest, OrderRequest, StockChange, TenderRequest};
@@ -129,8 +128,7 @@ impl World {
                 self.log.reached("epoch_answered");
             }
             let waited = self.kits[hub].followed_ms.is_none_or(|since_ms| self.now_ms > since_ms + ABSENT_MS);
-            let at_once = matches!(self.planted, Some(Planted::TakeAtOnce | Planted::PlainEscrow));
-            let absent = missing.into_iter().find(|replica| at_once || (waited && !lives(replica)));
+            let absent = missing.into_iter().find(|replica| waited && !lives(replica));
             if let Some(on_behalf) = absent {
                 self.log.reached("absent_declared");
                 command = Some(Command::AnswerKeeper { keeper, on_behalf });
