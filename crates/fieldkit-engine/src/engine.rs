@@ -257,8 +257,8 @@ pub struct Engine {
     outputs: VecDeque<Output>,
     /// Keys answered in turns that state.db may not hold yet.
     recent_keys: BTreeMap<Key, Recent>,
-    /// Keys of what was done on other branches, with the fingerprint and the receipt.
-    done_beside: BTreeMap<Key, ([u8; 16], String)>,
+    /// Keys of what was done on other branches, with the fingerprint and what is said to whoever asks again.
+    done_beside: BTreeMap<Key, ([u8; 16], Refusal)>,
     /// The turn in which an order was last used.
     order_turns: BTreeMap<OpId, u64>,
     /// Desks by the device that they work.
@@ -527,13 +527,12 @@ impl Engine {
     fn decide(&mut self, ticket: Ticket, answered: Option<(Known, SealedOp)>) {
         let Some(Waiting { asked, .. }) = self.waiting.remove(&ticket) else { return };
         let recent = self.recent_keys.get(&asked.key.key).map(|recent| (recent.known, recent.reading.clone()));
-        let answer = match recent.or(answered.map(|(known, op)| (known, read_answer(&op)))) {
-            Some((known, reading)) => self.repeat(&asked, known, reading),
-            None => {
-                let own_wish = matches!(self.reports.under_way.get(&ticket), Some(Reporter::Watch | Reporter::Stock));
-                let beside = self.repeat_beside(&asked);
-                beside.unwrap_or_else(|| self.answer_anew(&asked, own_wish))
-            }
+        let known = recent.or(answered.map(|(known, op)| (known, read_answer(&op))));
+        let own_wish = matches!(self.reports.under_way.get(&ticket), Some(Reporter::Watch | Reporter::Stock));
+        let answer = match (self.repeat_beside(&asked), known) {
+            (Some(beside), _) => beside,
+            (None, Some((known, reading))) => self.repeat(&asked, known, reading),
+            (None, None) => self.answer_anew(&asked, own_wish),
         };
         self.replies.push((ticket, Box::new(answer)));
     }

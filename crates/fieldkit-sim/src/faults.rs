@@ -89,9 +89,14 @@ impl World {
                 let minor = i64::try_from(self.mishap.within(1, 60)).unwrap_or(1) * 50;
                 self.tell_terminal(kit, PeerInput::Fault(PeerFault::Foreign(minor)));
             }
-            Fault::CutLink | Fault::BadFrame | Fault::RestoreHub | Fault::Clone | Fault::LoseKit | Fault::LosePage => {
-                self.inject_between(kit, fault)
-            }
+            Fault::CutLink
+            | Fault::BadFrame
+            | Fault::RestoreHub
+            | Fault::Clone
+            | Fault::LoseKit
+            | Fault::LosePage
+            | Fault::PageSleeps
+            | Fault::MuteLink => self.inject_between(kit, fault),
             _ => {}
         }
     }

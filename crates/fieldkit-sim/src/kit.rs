@@ -311,8 +311,13 @@ impl Kit {
             self.state.orders.insert(order.order_id, order);
         }
         for (key, known) in projection.commands {
-            if let Some((_, op)) = self.journal.find(&known.op) {
-                self.state.keys.insert(key, (known, op.clone()));
+            // The branch that is folded as a stream may be another one than the journal has as its rows.
+            let answers =
+                |op: &&Arc<SealedOp>| op.id() == known.op && op.op.key.as_ref().is_some_and(|own| own.key == key);
+            let row = self.journal.find(&known.op).map(|(_, op)| op).filter(answers);
+            let op = row.or_else(|| self.journal.branches.iter().map(|(_, op)| op).find(answers));
+            if let Some(op) = op.cloned() {
+                self.state.keys.insert(key, (known, op));
             }
         }
     }

@@ -4,7 +4,7 @@
 //! wrong. The seeds are the numbers from `--from` on.
 //! Absent on purpose: more than one core.
 
-use fieldkit_sim::{Campaign, Fault, Kinds, Outcome, PLANTED, Plan, Planted, RULES, Violation, minimised, run};
+use fieldkit_sim::{Campaign, Fault, Kinds, Outcome, PLANTED, Plan, Planted, RULES, Stall, Violation, minimised, run};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -231,29 +231,40 @@ fn replay(plan: &Plan, dump: Option<&Path>) -> Result<bool, String> {
     Ok(outcome.violations.is_empty())
 }
 
-/// How many units are sold more than once with each rule left out alone, and with none.
+/// How many units are sold more than once with each rule left out alone, and in the same worlds with it.
 fn rules_off(options: &Options) -> bool {
     let (from, seeds) = (options.from.unwrap_or(1), options.seeds.unwrap_or(100));
     let mut figures = Vec::new();
     let mut all = true;
-    for rule in RULES.iter().copied().map(Some).chain([None]) {
-        let (mut oversold, mut unnamed, mut hit, mut sold) = (0, 0, 0, 0);
-        for seed in from..from.saturating_add(seeds) {
-            let plan = Plan::new(seed, options.events.unwrap_or(5_000));
-            let stall = run(&Plan { planted: rule, several: true, orders: 0, ..plan }).stall;
-            oversold += stall.oversold;
-            sold += stall.sold;
-            unnamed += stall.unnamed;
-            hit += u64::from(stall.unnamed > 0);
-        }
-        let word = rule.map_or("none", Planted::word);
+    for rule in RULES {
+        let oversold = |planted: Option<Planted>| {
+            let mut stall = Stall::default();
+            for seed in from..from.saturating_add(seeds) {
+                let plan =
+                    Plan { planted, several: true, orders: 0, ..Plan::new(seed, options.events.unwrap_or(5_000)) };
+                stall.add(&run(&Plan { kinds: rule.trials(), ..plan }).stall);
+            }
+            stall
+        };
+        let (without, with) = (oversold(Some(*rule)), oversold(None));
         println!(
-            "{word} left out: {oversold} of {sold} units sold more than once, {unnamed} without a word that names them, in {hit} of {seeds} seeds"
+            "without {}: {} of {} units sold more than once, {} that no word names; with it {} of {}, {}",
+            rule.word(),
+            without.oversold,
+            without.sold,
+            without.unnamed,
+            with.oversold,
+            with.sold,
+            with.unnamed
         );
-        all &= rule.is_some() == (unnamed > 0);
-        figures.push(format!("\"{word}\":{unnamed}"));
+        all &= without.oversold > with.oversold && with.unnamed == 0;
+        figures.push((rule.word(), without.oversold, with.oversold));
     }
-    println!("{{\"seeds\":{seeds},\"oversold_rules_off\":{{{}}}}}", figures.join(","));
+    let words = |of: fn(&(&str, u64, u64)) -> u64| {
+        figures.iter().map(|figure| format!("\"{}\":{}", figure.0, of(figure))).collect::<Vec<_>>().join(",")
+    };
+    let (off, on) = (words(|figure| figure.1), words(|figure| figure.2));
+    println!("{{\"seeds\":{seeds},\"oversold_rules_off\":{{{off}}},\"oversold_rules_on\":{{{on}}}}}");
     all
 }
 

@@ -67,6 +67,8 @@ pub struct Till {
     pub holds: BTreeMap<StreamId, Head>,
     /// See `holds`.
     pub page: u64,
+    /// Until when its page hears nothing.
+    pub asleep_ms: u64,
     /// The newest slip that was printed before the kit last started.
     pub old_slip: Option<(StreamId, Head)>,
     /// Since when it was told that limited goods are shut.
@@ -153,6 +155,7 @@ impl World {
             counted: false,
             holds: BTreeMap::new(),
             page: 0,
+            asleep_ms: 0,
             old_slip: None,
             shut_ms: None,
             rests: false,

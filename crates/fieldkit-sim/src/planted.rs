@@ -5,6 +5,7 @@
 
 use crate::log::Violation;
 use crate::run::{Plan, run};
+use crate::swarm::{Fault, Kinds};
 use fieldkit_engine::Engine;
 
 /// A mistake.
@@ -153,6 +154,16 @@ impl Planted {
             let violations = run(&self.plan(seed, events)).violations;
             let named = violations.into_iter().find(|violation| self.breaks().contains(&violation.invariant));
             named.map(|violation| (seed, violation))
+        })
+    }
+
+    /// What a rule is there for: the faults among which leaving it out shows.
+    pub fn trials(self) -> Kinds {
+        Kinds::only(match self {
+            Planted::DeafToWitnesses => &[Fault::Restore, Fault::PageSleeps, Fault::CutLink],
+            Planted::TakeAtOnce => &[Fault::RestoreHub, Fault::CutLink],
+            Planted::GrantAtOnce => &[Fault::RestoreHub, Fault::Restore, Fault::MuteLink, Fault::CutLink],
+            _ => return Kinds::ALL,
         })
     }
 

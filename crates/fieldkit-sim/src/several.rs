@@ -64,6 +64,7 @@ pub struct Link {
     sessions: [Option<Session>; 2],
     free_ms: [u64; 2],
     until_ms: u64,
+    mute: bool,
     bad: Option<u64>,
     /// Whom each end was told to be connected to.
     peers: [Option<ReplicaKey>; 2],
@@ -197,6 +198,7 @@ impl World {
                 self.close_soon(kit);
                 self.grew(kit, None);
             }
+            Between::Told { till, .. } if self.now_ms < self.tills[till].asleep_ms => {}
             Between::Told { till, page, stream, from, to } => {
                 let held = self.tills[till].holds.entry(stream).or_default();
                 if *held == from {
@@ -378,6 +380,7 @@ impl World {
             self.links[link].sessions[end] = Some(Session::new(Terms::whole(own), &books));
         }
         self.links[link].epoch += 1;
+        self.links[link].mute = false;
         self.links[link].free_ms = [now_ms; 2];
         let epoch = self.links[link].epoch;
         self.after(IDLE_MS, Event::Between(Between::Idle { link, epoch }));
@@ -462,6 +465,9 @@ impl World {
 
     fn send_frame(&mut self, link: usize, to: usize, bytes: Vec<u8>) {
         let Some(several) = self.swarm.several else { return };
+        if self.links[link].mute {
+            return;
+        }
         let (now_ms, epoch) = (self.now_ms, self.links[link].epoch);
         let way_ms = self.nature.within(1, several.frame_ms);
         let at_ms = self.links[link].free_ms[to].max(now_ms + way_ms);
@@ -578,6 +584,15 @@ impl World {
                 self.log.fault(fault);
                 let outage_ms = self.mishap.within(1_000, several.outage_ms);
                 self.close_link(link, outage_ms);
+            }
+            Fault::MuteLink if self.links[link].is_open() => {
+                self.log.fault(fault);
+                self.links[link].mute = true;
+            }
+            Fault::PageSleeps => {
+                let (till, sleeps_ms) = (self.mishap.place(self.tills.len()), self.mishap.within(5_000, 60_000));
+                self.log.fault(fault);
+                self.tills[till].asleep_ms = self.now_ms + sleeps_ms;
             }
             Fault::BadFrame => self.links[link].bad = Some(self.mishap.number()),
             Fault::RestoreHub => {

@@ -59,6 +59,10 @@ pub enum Fault {
     LoseKit,
     /// A page's device is gone, with all that it remembered; another one is opened.
     LosePage,
+    /// A page hears nothing for a while, and nobody is told.
+    PageSleeps,
+    /// A link carries nothing any more, which nobody notices before it was silent for long.
+    MuteLink,
 }
 
 /// All kinds with their words.
@@ -88,6 +92,8 @@ pub const FAULTS: &[(Fault, &str)] = &[
     (Fault::Clone, "clone"),
     (Fault::LoseKit, "lose_kit"),
     (Fault::LosePage, "lose_page"),
+    (Fault::PageSleeps, "page_sleeps"),
+    (Fault::MuteLink, "mute_link"),
 ];
 
 /// Faults that kits without others can have.
@@ -107,6 +113,8 @@ const SEVERAL: &[(Fault, u64)] = &[
     (Fault::Clone, 3),
     (Fault::LoseKit, 1),
     (Fault::LosePage, 3),
+    (Fault::PageSleeps, 3),
+    (Fault::MuteLink, 4),
     (Fault::Repeat, 2),
     (Fault::LoseAnswer, 2),
     (Fault::Abandon, 1),
@@ -140,6 +148,11 @@ impl Kinds {
     /// Whether `fault` is in it.
     pub fn has(self, fault: Fault) -> bool {
         self.0 & bit(fault) != 0
+    }
+
+    /// These kinds and no others.
+    pub fn only(faults: &[Fault]) -> Self {
+        Kinds(faults.iter().fold(0, |kinds, fault| kinds | bit(*fault)))
     }
 
     /// Without `fault`.

@@ -374,6 +374,14 @@ impl Shop {
         }
     }
 
+    fn on_a_branch(&self, id: OpId, is_it: impl Fn(&SealedOp) -> bool) -> Option<SealedOp> {
+        if !self.store.is_parted(&id.stream) {
+            return None;
+        }
+        let branches = self.store.branches().unwrap_or_else(|error| fatal("the journal cannot be read", &error));
+        branches.into_iter().map(|(_, op)| op).find(|op| op.id() == id && is_it(op))
+    }
+
     fn load(&mut self, load: Load) {
         let mut orders = Vec::new();
         let mut answered = None;
@@ -381,8 +389,9 @@ impl Shop {
             let found = self.state.command(key).unwrap_or_else(|error| fatal("the state cannot be read", &error));
             if let Some(found) = found {
                 let op = self.store.op(found.op).unwrap_or_else(|error| fatal("the journal cannot be read", &error));
-                // On a forked stream another op may have taken the place of the one that answered.
-                let op = op.filter(|op| op.op.key.as_ref().is_some_and(|known| known.key == *key));
+                // The branch that is folded as a stream may be another one than the journal has as its rows.
+                let answers = |op: &SealedOp| op.op.key.as_ref().is_some_and(|known| known.key == *key);
+                let op = op.filter(answers).or_else(|| self.on_a_branch(found.op, answers));
                 answered = op.map(|op| (Known { fingerprint: found.fingerprint, op: found.op }, op));
             }
         }

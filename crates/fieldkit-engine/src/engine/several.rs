@@ -75,30 +75,29 @@ impl Engine {
     pub fn fold_all<'a>(&mut self, ops: impl IntoIterator<Item = &'a SealedOp> + Clone) {
         self.ledger = self.planted.folded(ops.clone());
         let beside = fork::beside(ops.clone());
-        for op in ops.clone() {
-            if beside.contains(&op.hash) { self.note_beside(op) } else { self.note(op) }
-        }
+        ops.clone().into_iter().filter(|op| !beside.contains(&op.hash)).for_each(|op| self.note(op));
+        ops.clone().into_iter().filter(|op| beside.contains(&op.hash)).for_each(|op| self.note_beside(op));
         ops.into_iter().for_each(|op| self.note_holder(op));
         self.collect_orders();
     }
 
     /// What a command did on another branch is done: its order has the place, and so the name, of another one here.
     fn note_beside(&mut self, op: &SealedOp) {
-        let receipt = match Body::open(op.op.kind, &op.op.body) {
-            Ok(Body::OrderPlaced(body)) => format!(" (receipt {})", body.receipt),
-            Ok(Body::CommandRefused(_)) => return,
-            _ => String::new(),
+        let Some(key) = op.op.key.as_ref().filter(|key| !self.recent_keys.contains_key(&key.key)) else { return };
+        let refusal = match Body::open(op.op.kind, &op.op.body) {
+            Ok(Body::OrderPlaced(body)) => Refusal::DoneBeside { receipt: format!(" (receipt {})", body.receipt) },
+            Ok(Body::CommandRefused(body)) => {
+                Refusal::Repeated { code: body.code, detail: body.detail, next_step: body.next_step }
+            }
+            _ => Refusal::DoneBeside { receipt: String::new() },
         };
-        if let Some(key) = &op.op.key {
-            self.done_beside.insert(key.key.clone(), (key.fingerprint, receipt));
-        }
+        self.done_beside.insert(key.key.clone(), (key.fingerprint, refusal));
     }
 
     /// The answer to a command that was done on another branch.
     pub(super) fn repeat_beside(&self, asked: &Asked) -> Option<Answer> {
-        let (fingerprint, receipt) = self.done_beside.get(&asked.key.key)?;
-        let done = || Refusal::DoneBeside { receipt: receipt.clone() };
-        Some(Answer { result: Err(reused(asked, fingerprint).unwrap_or_else(done)), repeated: true })
+        let (fingerprint, refusal) = self.done_beside.get(&asked.key.key)?;
+        Some(Answer { result: Err(reused(asked, fingerprint).unwrap_or_else(|| refusal.clone())), repeated: true })
     }
 
     /// Whoever wrote an op that own ones caused held those.
