@@ -360,9 +360,7 @@ impl Kit {
     /// The disk is as it was when the copy was made; the box as well, where it lies on it. What no copy is left of comes
     /// back.
     pub fn put_back(&mut self, image: Image, both: bool) -> Vec<Arc<SealedOp>> {
-        let name = |op: &Arc<SealedOp>| (op.id(), op.clone());
-        let mut before: BTreeMap<OpId, Arc<SealedOp>> = self.journal.ops.iter().map(name).collect();
-        before.extend(self.black_box.ops.iter().map(name));
+        let mut before: BTreeMap<Hash, Arc<SealedOp>> = self.all_ops().into_iter().map(|op| (op.hash, op)).collect();
         (self.journal, self.state, self.older) = (image.journal, image.state.clone(), image.state);
         (self.nth, self.succession) = (image.nth, image.succession);
         if let (Some(storage), Some(copied)) = (&mut self.storage, image.copied) {
@@ -371,10 +369,20 @@ impl Kit {
         if both {
             self.black_box = image.black_box;
         }
-        for op in self.journal.ops.iter().chain(&self.black_box.ops) {
-            before.remove(&op.id());
+        for op in self.all_ops() {
+            before.remove(&op.hash);
         }
-        before.into_values().collect()
+        let mut lost: Vec<Arc<SealedOp>> = before.into_values().collect();
+        lost.sort_by_key(|op| (op.id(), op.hash));
+        lost
+    }
+
+    /// All that its devices hold, whichever branch it is of.
+    pub fn all_ops(&self) -> Vec<Arc<SealedOp>> {
+        let of = |device: &Device| -> Vec<Arc<SealedOp>> {
+            device.ops.iter().chain(device.branches.iter().map(|(_, op)| op)).cloned().collect()
+        };
+        of(&self.journal).into_iter().chain(of(&self.black_box)).collect()
     }
 
     /// Goes on with a key that nobody had: its file is written first, with all that admits it.

@@ -160,7 +160,7 @@ impl Planted {
     /// What a rule is there for: the faults among which leaving it out shows.
     pub fn trials(self) -> Kinds {
         Kinds::only(match self {
-            Planted::DeafToWitnesses => &[Fault::Restore, Fault::PageSleeps, Fault::CutLink],
+            Planted::DeafToWitnesses => &[Fault::Restore, Fault::CutLink],
             Planted::TakeAtOnce => &[Fault::RestoreHub, Fault::CutLink],
             Planted::GrantAtOnce => &[Fault::RestoreHub, Fault::Restore, Fault::MuteLink, Fault::CutLink],
             _ => return Kinds::ALL,

@@ -23,7 +23,7 @@ use fieldkit_core::witness::{Sighting, Verdict};
 use fieldkit_engine::{Foreign, Input, Policy, WitnessInput, WitnessName};
 use fieldkit_sync::intake::Take;
 use fieldkit_sync::session::{self, Session, Terms};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 /// The limited item.
@@ -636,12 +636,12 @@ impl World {
     }
 
     fn lose_kit(&mut self, kit: usize) {
-        let ops: Vec<Arc<SealedOp>> =
-            self.kits[kit].journal.ops.iter().chain(&self.kits[kit].black_box.ops).cloned().collect();
+        let ops = self.kits[kit].all_ops();
         let destroyed = self.without_copies(kit, ops);
         self.log.put_back.push(PutBack {
             kit,
             destroyed,
+            unseen: BTreeSet::new(),
             entries: 0,
             at_s: (NOON_MS + self.now_ms) / 1_000,
             noticed: None,
@@ -653,6 +653,14 @@ impl World {
         for till in self.tills.iter_mut().filter(|till| till.kit == kit) {
             till.leave();
         }
+    }
+
+    /// Those of a kit's ops that no page of it holds.
+    pub(crate) fn unseen(&self, kit: usize, ops: &[Arc<SealedOp>]) -> BTreeSet<Hash> {
+        let pages = || self.tills.iter().filter(|till| till.kit == kit);
+        let held =
+            |op: &SealedOp| pages().any(|page| page.holds.get(&op.op.stream).is_some_and(|head| head.seq >= op.op.seq));
+        ops.iter().filter(|op| !held(op)).map(|op| op.hash).collect()
     }
 
     /// Those of a kit's ops that nobody else holds.

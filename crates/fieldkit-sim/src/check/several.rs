@@ -1,7 +1,8 @@
 //! Kits with others: units sold once, sales that outlive a kit, and everybody of one mind in the end.
 //!
 //! Promises: units are reckoned from the ops alone, those that no kit holds any more included, where somebody was
-//! answered: what buyers carried away. A unit may be sold twice only where words that were written down put it at risk.
+//! answered and a witness saw it: what buyers carried away. A unit may be sold twice only where words that were written
+//! down put it at risk.
 //! Absent on purpose: cards, which these kits do not take.
 
 use super::Findings;
@@ -352,6 +353,8 @@ fn units(world: &World, together: &Together, findings: &mut Findings) -> Stall {
         .flat_map(|put_back| &put_back.destroyed)
         .filter(answered)
         .filter(|op| !together.ops.contains_key(&op.hash))
+        // Promised is what some witness saw: a roll-back of what nobody did cannot be told from none.
+        .filter(|op| !world.log.put_back.iter().any(|put_back| put_back.unseen.contains(&op.hash)))
         .map(|op| (op.hash, op))
         .collect();
     let carried = Reckoning::of(together.ops.values().chain(destroyed.into_values()));
