@@ -190,8 +190,7 @@ impl World {
         let now_ms = self.now_ms;
         self.log.line(now_ms, || format!("kit {kit} is put back; {} ops have no copy left", destroyed.len()));
         let at_s = (NOON_MS + now_ms) / 1_000;
-        let unseen = self.unseen(kit, &destroyed);
-        self.log.put_back.push(PutBack { kit, destroyed, unseen, noticed, entries: from, at_s, both });
+        self.log.put_back.push(PutBack { kit, destroyed, noticed, entries: from, at_s, both });
         let down_ms = self.mishap.below(20_000);
         self.end_process(kit, down_ms);
     }

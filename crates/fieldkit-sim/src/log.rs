@@ -8,7 +8,7 @@ use crate::swarm::Fault;
 use fieldkit_core::body::RollbackNoticed;
 use fieldkit_core::id::{Hash, OpId};
 use fieldkit_core::op::{CommandKey, Key, SealedOp};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// What an answer said.
@@ -51,8 +51,6 @@ pub struct PutBack {
     pub kit: usize,
     /// Ops of which no copy was left.
     pub destroyed: Vec<Arc<SealedOp>>,
-    /// Those of them that no page of the kit holds either: nobody could tell of them.
-    pub unseen: BTreeSet<Hash>,
     /// What the key file that was there had to say.
     pub noticed: Option<RollbackNoticed>,
     /// Entries of the terminal's journal when the image was taken.

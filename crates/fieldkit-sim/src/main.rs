@@ -16,7 +16,7 @@ const HELP: &str = "Run worlds of kits, terminals and people with a seed each, a
   sim --replay SEED [--events M] [--without FAULT,…] [--planted NAME] [--quiet] [--dump DIR]
   sim --planted all [--seeds N]      finds each planted mistake (a build with the feature `planted`)
   sim --planted rules [--seeds N]    leaves out each rule that guards limited goods (the same)
-  --several: worlds of kits with a hub and limited goods in common, in place of kits with terminals
+  --several: worlds of kits with a hub and limited goods in common, in place of kits with terminals (--alone)
 ";
 /// Runs that go into making a failing seed small.
 const MINIMISE_RUNS: u32 = 60;
@@ -59,6 +59,7 @@ fn read(arguments: impl Iterator<Item = String>) -> Result<Options, String> {
             }
             "--twice" => options.twice = true,
             "--several" => options.several = true,
+            "--alone" => options.several = false,
             "--quiet" => options.quiet = true,
             _ => return Err(format!("{name} is not known")),
         }
@@ -180,9 +181,10 @@ fn tell(campaign: &Campaign, events: u64, per_minute: u64, changing: &[u64], twi
     }
     let goods = if campaign.several {
         format!(
-            ",\"sold\":{},\"oversold\":{},\"put_at_risk_by_words\":{},\"attempts\":{},\"refused_while_unsold_elsewhere\":{},\"starts_without_a_link\":{},\"sold_within_5_s\":{}",
+            ",\"sold\":{},\"oversold\":{},\"unnamed\":{},\"put_at_risk_by_words\":{},\"attempts\":{},\"refused_while_unsold_elsewhere\":{},\"starts_without_a_link\":{},\"sold_within_5_s\":{}",
             stall.sold,
             stall.oversold,
+            stall.unnamed,
             stall.at_risk,
             stall.attempts,
             stall.refused_unsold,

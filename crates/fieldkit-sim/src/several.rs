@@ -23,7 +23,7 @@ use fieldkit_core::witness::{Sighting, Verdict};
 use fieldkit_engine::{Foreign, Input, Policy, WitnessInput, WitnessName};
 use fieldkit_sync::intake::Take;
 use fieldkit_sync::session::{self, Session, Terms};
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 /// The limited item.
@@ -32,6 +32,8 @@ pub const DROP: &str = "DROP";
 const GATE_MS: u64 = 5_000;
 /// Kinds of ops that others wait for: grants, asks, answers.
 const URGENT: [u16; 3] = [80, 88, 89];
+/// How long it takes to tell a page at most: a phone is slow.
+const PAGE_MS: u64 = 200;
 /// How soon pages find a kit that is back.
 const PAGES_MS: u64 = 4_000;
 /// How long a silent link is believed.
@@ -295,7 +297,7 @@ impl World {
     pub(crate) fn tell_witness(&mut self, kit: usize, name: WitnessName, stream: StreamId, from: Head, to: Head) {
         let till = (0..self.tills.len()).find(|till| page_name(*till, self.tills[*till].page) == name);
         let Some(till) = till.filter(|till| self.tills[*till].kit == kit) else { return };
-        let (page, way_ms) = (self.tills[till].page, self.nature.within(1, 20));
+        let (page, way_ms) = (self.tills[till].page, self.nature.within(1, PAGE_MS));
         self.after(way_ms, Event::Between(Between::Told { till, page, stream, from, to }));
     }
 
@@ -641,7 +643,6 @@ impl World {
         self.log.put_back.push(PutBack {
             kit,
             destroyed,
-            unseen: BTreeSet::new(),
             entries: 0,
             at_s: (NOON_MS + self.now_ms) / 1_000,
             noticed: None,
@@ -653,14 +654,6 @@ impl World {
         for till in self.tills.iter_mut().filter(|till| till.kit == kit) {
             till.leave();
         }
-    }
-
-    /// Those of a kit's ops that no page of it holds.
-    pub(crate) fn unseen(&self, kit: usize, ops: &[Arc<SealedOp>]) -> BTreeSet<Hash> {
-        let pages = || self.tills.iter().filter(|till| till.kit == kit);
-        let held =
-            |op: &SealedOp| pages().any(|page| page.holds.get(&op.op.stream).is_some_and(|head| head.seq >= op.op.seq));
-        ops.iter().filter(|op| !held(op)).map(|op| op.hash).collect()
     }
 
     /// Those of a kit's ops that nobody else holds.

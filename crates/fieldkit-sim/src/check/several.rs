@@ -1,8 +1,7 @@
 //! Kits with others: units sold once, sales that outlive a kit, and everybody of one mind in the end.
 //!
 //! Promises: units are reckoned from the ops alone, those that no kit holds any more included, where somebody was
-//! answered and a witness saw it: what buyers carried away. A unit may be sold twice only where words that were written
-//! down put it at risk.
+//! answered: what buyers carried away. A unit may be sold twice only where words that were written down put it at risk.
 //! Absent on purpose: cards, which these kits do not take.
 
 use super::Findings;
@@ -11,13 +10,15 @@ use crate::several::{DROP, Stall};
 use crate::world::World;
 use fieldkit_core::body::{Body, Line, UnitRange};
 use fieldkit_core::fork;
-use fieldkit_core::id::{Hash, PoolId, ReplicaKey};
+use fieldkit_core::id::{Hash, PoolId, ReplicaKey, StreamId};
 use fieldkit_core::ledger::Ledger;
 use fieldkit_core::op::{Account, Key, SealedOp, Unit};
 use fieldkit_core::pool::deeds;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+/// Ops that may wait for witnesses at once.
+const WAITING_MAX: u64 = 8;
 /// Most replicas of one kit that are looked through.
 const LIVES_MAX: usize = 64;
 
@@ -285,6 +286,8 @@ struct Reckoning {
 impl Reckoning {
     fn of<'a>(ops: impl IntoIterator<Item = &'a Arc<SealedOp>>) -> Self {
         let mut reckoning = Reckoning::default();
+        let ops: Vec<&Arc<SealedOp>> = ops.into_iter().collect();
+        reckoning.written_off(&ops);
         for op in ops {
             let lines =
                 |lines: &[Line]| -> Vec<UnitRange> { lines.iter().flat_map(|line| line.units.clone()).collect() };
@@ -301,6 +304,34 @@ impl Reckoning {
             }
         }
         reckoning
+    }
+
+    /// What waited for a witness that was written off, and what was sold until the next ones watched, was at risk: the op
+    /// that says so is the word.
+    fn written_off(&mut self, ops: &[&Arc<SealedOp>]) {
+        let mut watches: BTreeMap<StreamId, Vec<(u64, bool)>> = BTreeMap::new();
+        let mut uses: Vec<(StreamId, u64, Vec<UnitRange>)> = Vec::new();
+        for op in ops {
+            match Body::open(op.op.kind, &op.op.body) {
+                Ok(Body::WatchSet(body)) => {
+                    watches.entry(op.op.stream).or_default().push((op.op.seq, !body.lost.is_empty()));
+                }
+                Ok(Body::OrderPlaced(body)) => {
+                    let ranges = body.lines.iter().flat_map(|line| line.units.clone()).collect();
+                    uses.push((op.op.stream, op.op.seq, ranges));
+                }
+                _ => {}
+            }
+        }
+        watches.values_mut().for_each(|known| known.sort_unstable());
+        for (stream, seq, ranges) in uses {
+            let known = watches.get(&stream).into_iter().flatten();
+            let before = known.clone().filter(|(at, _)| *at < seq).next_back().is_some_and(|(_, lost)| *lost);
+            let waited = known.clone().any(|(at, lost)| *lost && (seq..=seq + WAITING_MAX).contains(at));
+            if before || waited {
+                self.risks(&ranges);
+            }
+        }
     }
 
     fn uses(&mut self, ranges: &[UnitRange]) {
@@ -353,8 +384,6 @@ fn units(world: &World, together: &Together, findings: &mut Findings) -> Stall {
         .flat_map(|put_back| &put_back.destroyed)
         .filter(answered)
         .filter(|op| !together.ops.contains_key(&op.hash))
-        // Promised is what some witness saw: a roll-back of what nobody did cannot be told from none.
-        .filter(|op| !world.log.put_back.iter().any(|put_back| put_back.unseen.contains(&op.hash)))
         .map(|op| (op.hash, op))
         .collect();
     let carried = Reckoning::of(together.ops.values().chain(destroyed.into_values()));
