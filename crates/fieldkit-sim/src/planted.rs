@@ -67,6 +67,10 @@ pub const RULES: &[Planted] = &[
     Planted::GrantAtOnce,
 ];
 
+/// Rules that close gaps of milliseconds: leaving one out has shown in no world of 100 seeds. Their figures are printed, and
+/// nothing is asked of them.
+pub const SELDOM: &[Planted] = &[Planted::DeafToWitnesses, Planted::GrantAtOnce];
+
 /// All of them with their words.
 pub const PLANTED: &[(Planted, &str)] = &[
     (Planted::SkipSync, "skip_sync"),
