@@ -11,6 +11,7 @@ mod dump;
 mod faults;
 mod genesis;
 mod kit;
+mod line;
 mod log;
 mod people;
 mod planted;

@@ -326,7 +326,7 @@ impl Reckoning {
         watches.values_mut().for_each(|known| known.sort_unstable());
         for (stream, seq, ranges) in uses {
             let known = watches.get(&stream).into_iter().flatten();
-            let before = known.clone().filter(|(at, _)| *at < seq).next_back().is_some_and(|(_, lost)| *lost);
+            let before = known.clone().rfind(|(at, _)| *at < seq).is_some_and(|(_, lost)| *lost);
             let waited = known.clone().any(|(at, lost)| *lost && (seq..=seq + WAITING_MAX).contains(at));
             if before || waited {
                 self.risks(&ranges);
