@@ -234,15 +234,36 @@ record! {
         pub since: u64,
         /// What the word named.
         pub ranges: Vec<UnitRange>,
-        /// What came afterwards from whoever had seen the word, each with how far the giver had seen the replica.
-        pub fresh: BTreeSet<(u64, UnitRange)>,
+        /// What came afterwards from whoever had seen the word, by the op.
+        pub fresh: BTreeMap<OpId, Fresh>,
+    }
+}
+
+record! {
+    /// Units that an op of somebody who had seen a word brought to the replica that goes by it.
+    pub struct Fresh {
+        /// How far its author had seen the replica.
+        pub seen: u64,
+        /// The units.
+        pub ranges: Vec<UnitRange>,
+        /// Units that came back from a buyer, as they were before.
+        pub back: Vec<UnitRange>,
     }
 }
 
 impl Word {
-    /// What counts for the replica.
+    /// What counts for the replica: what was named, what is fresh, and of that what came back.
     pub fn named(&self) -> RangeSet {
-        RangeSet::of(self.ranges.iter().chain(self.fresh.iter().map(|(_, range)| range)))
+        let fresh = self.fresh.values().flat_map(|fresh| &fresh.ranges);
+        let mut back: Vec<&UnitRange> = self.fresh.values().flat_map(|fresh| &fresh.back).collect();
+        back.sort_by_key(|range| (range.generation, **range));
+        let mut of_fresh = RangeSet::of(fresh);
+        for range in back {
+            of_fresh.overlap(range).iter().for_each(|part| of_fresh.insert(&part.next()));
+        }
+        let mut named = RangeSet::of(&self.ranges);
+        of_fresh.iter().for_each(|range| named.insert(&range));
+        named
     }
 }
 

@@ -7,13 +7,13 @@
 
 use super::{AnomalyKind, Ledger, number};
 use crate::body::{Body, HolderAnswered, HoldingAdmitted, RightsAsked, RightsGranted, UnitRange, WatchSet};
-use crate::event::{Ask, HolderAnswer, KeeperGrant, Watch, Word};
+use crate::event::{Ask, Fresh, HolderAnswer, KeeperGrant, Watch, Word};
 use crate::id::{OpId, PoolId, ReplicaKey, Space, StreamId};
 use crate::op::SealedOp;
 use crate::order::UnitsMoved;
 use crate::pool::{Deed, deeds};
-use crate::rights::{self, RangeSet};
-use std::collections::BTreeSet;
+use crate::rights;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// Most serials that an anomaly lists.
@@ -42,10 +42,11 @@ impl Ledger {
     pub(super) fn fold_word(&mut self, op: &SealedOp, event_id: OpId, body: HoldingAdmitted) {
         let Some(author) = self.author_of(op) else { return };
         let Some(event) = self.events.get_mut(&event_id) else { return };
-        let new = Word { nonce: body.nonce, since: op.op.seq, ranges: Vec::new(), fresh: BTreeSet::new() };
+        let new = Word { nonce: body.nonce, since: op.op.seq, ranges: Vec::new(), fresh: BTreeMap::new() };
         let word = event.words.entry(author).or_insert_with(|| new.clone());
         if word.nonce != body.nonce {
-            let fresh = std::mem::take(&mut word.fresh).into_iter().filter(|(seen, _)| *seen >= op.op.seq).collect();
+            let mut fresh = std::mem::take(&mut word.fresh);
+            fresh.retain(|_, fresh| fresh.seen >= op.op.seq);
             *word = Word { fresh, ..new };
         }
         word.ranges.extend(body.ranges.iter().filter(|range| range.is_sound()));
@@ -71,13 +72,12 @@ impl Ledger {
         if seen < word.since {
             return;
         }
-        let named = RangeSet::of(word.fresh.iter().map(|(_, range)| range));
-        for range in ranges.iter().filter(|range| range.is_sound()) {
-            match deed {
-                Deed::Return(_) => word.fresh.extend(named.overlap(range).iter().map(|back| (seen, back.next()))),
-                Deed::Declare(_) => drop(word.fresh.insert((seen, range.next()))),
-                _ => drop(word.fresh.insert((seen, *range))),
-            }
+        let sound = ranges.iter().filter(|range| range.is_sound()).copied();
+        let fresh = word.fresh.entry(op.id()).or_insert_with(|| Fresh { seen, ranges: Vec::new(), back: Vec::new() });
+        match deed {
+            Deed::Return(_) => fresh.back.extend(sound),
+            Deed::Declare(_) => fresh.ranges.extend(sound.map(|range| range.next())),
+            _ => fresh.ranges.extend(sound),
         }
     }
 
@@ -146,6 +146,9 @@ impl Ledger {
         let mut pools = BTreeSet::new();
         for id in late {
             let Some(grant) = event.keeper_grants.remove(&id) else { continue };
+            if let Some(word) = event.words.get_mut(&grant.to) {
+                word.fresh.remove(&id);
+            }
             for range in &grant.ranges {
                 event.pools.entry(range.pool).or_default().withdraw(body.holder, grant.to, range);
                 pools.insert(range.pool);
