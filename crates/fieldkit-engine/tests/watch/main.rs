@@ -276,3 +276,32 @@ fn of_two_copies_of_a_kit_one_gets_past_the_page() {
     assert!(!second.is_open(), "the page holds what the first one told it");
     assert_ne!(first.journal.last().map(|op| op.hash), second.journal.last().map(|op| op.hash), "they parted at once");
 }
+
+#[test]
+fn what_another_branch_did_is_not_done_again() {
+    let mut kit = Kit::new(true);
+    let image = kit.journal.clone();
+    let first = kit.sell();
+    let beside = kit.journal.split_off(image.len());
+    // The disk is put back unnoticed, and another sale takes the place of the first.
+    kit.start(1);
+    let second = kit.sell();
+    assert_eq!(beside[0].id(), kit.journal[image.len()].id());
+    let mut engine = Engine::new(Ledger::default(), key(1), None);
+    let all: Vec<SealedOp> = kit.journal.iter().chain(&beside).cloned().collect();
+    engine.fold_all(&all);
+    engine.take_folded();
+    kit.engine = engine;
+    let length = kit.journal.len();
+    let (owner, mut said) = (kit.owner, Vec::new());
+    for ticket in [first, second] {
+        let key = Key::new(&ticket.0.to_be_bytes()).expect("eight bytes are within a key's length");
+        let again = Ticket(ticket.0 + 100);
+        kit.give(again, owner, Command::CloseEvent, CommandKey { key, fingerprint: [0; 16] });
+        kit.settle();
+        said.push(kit.said(again).expect("it is answered").map_err(str::to_owned));
+    }
+    said.sort();
+    assert_eq!(said, [Ok(()), Err("done_beside".to_owned())]);
+    assert_eq!(kit.journal.len(), length, "nothing was done");
+}
