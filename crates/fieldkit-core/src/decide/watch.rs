@@ -135,11 +135,12 @@ pub(super) fn take_over(ledger: &Ledger, keeper: ReplicaKey, place: &Place) -> R
     let spoken_for = |((of, _), answer): &(&(ReplicaKey, ReplicaKey), &HolderAnswer)| *of == keeper && !answer.own;
     let absent: Vec<String> =
         event.answers.iter().filter(spoken_for).map(|((_, holder), _)| ledger.label(holder)).take(NAMED_MAX).collect();
-    let risk = match absent.is_empty() {
-        true => String::new(),
-        false => {
-            format!("what {} gave to {} and nobody knows of is sold again", ledger.label(&keeper), absent.join(", "))
-        }
+    let risk = if !absent.is_empty() {
+        format!("what {} gave to {} and nobody knows of is sold again", ledger.label(&keeper), absent.join(", "))
+    } else if event.words.contains_key(&place.replica) {
+        "what this kit gave before its limited goods were opened by a word is sold again".to_owned()
+    } else {
+        String::new()
     };
     let mut drafts = Vec::new();
     for (pool_id, pool) in &event.pools {
