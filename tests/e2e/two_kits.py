@@ -171,8 +171,8 @@ def a_till_waits_for_a_witness(one, other, stick):
         last = max((order for order in one.json("orders") if order["series"] == one.series), key=lambda order: order["receipt"])
         opened = one.run("rights", "admit", "--slip", last["slip"])
         # Pins were given to kit B: a slip does not tell of that.
-        assert opened.stdout.splitlines()[-1] == "PIN: still shut, 0 here, 3 at rest", opened.stdout
-        assert "after a start a witness" in sell(one, wanted=1).stderr
+        assert opened.stdout.splitlines()[-1] == "PIN: 0 here, 3 at rest until the owner says so", opened.stdout
+        assert "3 of \"PIN\" rest here" in sell(one, wanted=1).stderr
         one.stop()
     finally:
         one.kill()

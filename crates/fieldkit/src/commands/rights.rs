@@ -51,12 +51,12 @@ async fn admit(session: &Session, body: &Value, repeat: &Repeat) -> Result<Exit>
         return Ok(Exit::Fine);
     }
     for pool in pools.as_array().into_iter().flatten() {
+        let (sku, here, rest) = (say::text(pool, "sku"), say::text(pool, "here"), say::text(pool, "at_rest"));
         let word = if pool["shut"] == json!(true) { "still shut" } else { "open" };
-        let rest = match say::text(pool, "at_rest").as_str() {
-            "0" => String::new(),
-            rest => format!(", {rest} at rest"),
-        };
-        say::line(&format!("{}: {word}, {} here{rest}", say::text(pool, "sku"), say::text(pool, "here")));
+        match rest.as_str() {
+            "0" => say::line(&format!("{sku}: {word}, {here} here")),
+            rest => say::line(&format!("{sku}: {here} here, {rest} at rest until the owner says so")),
+        }
     }
     Ok(Exit::Fine)
 }
