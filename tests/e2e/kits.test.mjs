@@ -68,5 +68,5 @@ stall("without a page that was open before, the last slip opens what nobody was 
   await till.holds("shut", "Not sold yet: Star Pin (6).");
   await kit.post("/orders", cash("CAP", 900));
   await until("the page remembers again", () => till.page.evaluate(() => localStorage.getItem("fieldkit.watch") !== null));
-  await assert.rejects(kit.post("/orders", cash("PIN", 500)), /gate_shut/u);
+  await assert.rejects(kit.post("/orders", cash("PIN", 500)), /at_rest/u);
 });

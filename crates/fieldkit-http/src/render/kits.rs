@@ -104,27 +104,30 @@ pub fn units(shelf: &Shelf<'_>, id: OpId, event: &Event, sku: &str) -> (i64, i64
     (here, others.map(|(_, held)| held).fold(0, i64::saturating_add))
 }
 
-/// Limited goods that a witness must open first.
+/// Limited goods that a witness must open first, or the owner.
 pub fn shut(shelf: &Shelf<'_>) -> Option<wire::Shut> {
-    if shelf.gate == Gate::Open {
-        return None;
-    }
     let (id, event) = super::open_event(shelf)?;
+    let waits = shelf.gate == Gate::Shut;
+    let held = |sku: &str| match waits {
+        true => units(shelf, id, event, sku).0,
+        false => event.resting(PoolId::of(&id, sku), &shelf.replica),
+    };
     let hard = event.items.iter().filter(|(_, item)| item.limit() == Limit::Hard);
     let items: Vec<wire::ShutItem> = hard
-        .map(|(sku, item)| wire::ShutItem {
-            sku: sku.clone(),
-            name: item.name_or(sku).to_owned(),
-            here: units(shelf, id, event, sku).0,
-        })
+        .map(|(sku, item)| wire::ShutItem { sku: sku.clone(), name: item.name_or(sku).to_owned(), here: held(sku) })
         .filter(|item| item.here > 0)
         .collect();
-    (!items.is_empty()).then(|| wire::Shut {
-        items,
-        text:
+    let (text, next_step) = match waits {
+        true => (
             "This kit was started anew, and other kits sell these limited goods too. Somebody must say first that this \
-               kit was not put back."
-                .to_owned(),
-        next_step: "Open a till page that was open before, or type the mark of the last slip.".to_owned(),
-    })
+             kit was not put back.",
+            "Open a till page that was open before, or type the mark of the last slip.",
+        ),
+        false => (
+            "This kit goes by a person's word that it was not put back. These limited goods were left out of it: nobody \
+             can tell whether they were sold before.",
+            "The owner opens them: fieldkit rights admit --owner.",
+        ),
+    };
+    (!items.is_empty()).then(|| wire::Shut { items, text: text.to_owned(), next_step: next_step.to_owned() })
 }
