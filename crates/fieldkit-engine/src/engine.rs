@@ -17,7 +17,7 @@ use crate::turn::{Answer, Known, Outcome, Projection, Reading, Turn, moved_by, r
 use crate::watch_desk::{self, Needs, WatchDesk, WitnessInput, WitnessName};
 use ed25519_dalek::SigningKey;
 use fieldkit_core::author::{Author, Context, Draft};
-use fieldkit_core::body::Body;
+use fieldkit_core::body::{Body, Limit};
 use fieldkit_core::decide::{self, Command, Founding, Gate, Place};
 use fieldkit_core::id::{Hash, OpId, PoolId, ReplicaKey, Space, StreamId, Zero};
 use fieldkit_core::ledger::Ledger;
@@ -777,6 +777,11 @@ fn skus(op: &SealedOp, event: &OpId, ledger: &Ledger) -> Vec<String> {
     match Body::open(op.op.kind, &op.op.body) {
         Ok(Body::ItemDefined(body)) => vec![body.sku],
         Ok(Body::StockMoved(body)) => vec![body.sku],
+        // What a word leaves out rests from now on, and what it names does not any more.
+        Ok(Body::HoldingAdmitted(_)) => {
+            let items = ledger.events.get(event).into_iter().flat_map(|event| &event.items);
+            items.filter(|(_, item)| item.limit() == Limit::Hard).map(|(sku, _)| sku.clone()).collect()
+        }
         Ok(Body::OrderPlaced(body)) => body.lines.into_iter().map(|line| line.sku).collect(),
         Ok(Body::OrderOpened(body)) => body.lines.into_iter().map(|line| line.sku).collect(),
         Ok(Body::OrderRefunded(_) | Body::RefundUndone(_) | Body::OrderPaid(_) | Body::OrderCancelled(_)) => {
