@@ -8,9 +8,11 @@ use crate::body::{DrawerCounted, Edit, EventOpened, ForeignPaymentFound, Limit, 
 use crate::codec::{Canonical, DecodeError, Reader, record, words};
 use crate::id::{Hash, OpId, PoolId, ReplicaKey, StreamId};
 use crate::lattice::{Register, Seen, Write};
+use crate::lease::Lease;
 use crate::op::{Account, Posting, Unit};
 use crate::payment::Payment;
 use crate::pool::Pool;
+use crate::rights::RangeSet;
 use std::collections::{BTreeMap, BTreeSet};
 
 words! {
@@ -263,6 +265,8 @@ record! {
         pub answers: BTreeMap<(ReplicaKey, ReplicaKey), u64>,
         /// Asks without an answer, by pool and asker.
         pub asks: BTreeMap<(PoolId, ReplicaKey), Ask>,
+        /// Leases that are not over, by the op that gave them.
+        pub leases: BTreeMap<OpId, Lease>,
     }
 }
 
@@ -288,6 +292,7 @@ impl Event {
             keeper_grants: BTreeMap::new(),
             answers: BTreeMap::new(),
             asks: BTreeMap::new(),
+            leases: BTreeMap::new(),
         }
     }
 
@@ -324,6 +329,23 @@ impl Event {
         let elsewhere = rights.holders().into_iter().filter(|(replica, _)| !own(replica));
         let elsewhere = elsewhere.fold(rights.frozen(), |sum, (_, held)| sum.saturating_add(held));
         self.here(pool).saturating_sub(elsewhere)
+    }
+
+    /// Units of a soft pool that `replica` may sell: all of them less what others have by leases, and what rests here
+    /// because its lease is not among the `live`.
+    pub fn here_for(&self, pool: PoolId, replica: &ReplicaKey, live: &BTreeSet<OpId>) -> i64 {
+        let away = self.leased(pool, |id, lease| lease.to != *replica || !live.contains(id));
+        self.here(pool).saturating_sub(i64::try_from(away.count()).unwrap_or(i64::MAX))
+    }
+
+    /// Units of a pool that holders have by leases that are `wanted`.
+    pub fn leased(&self, id: PoolId, wanted: impl Fn(&OpId, &Lease) -> bool) -> RangeSet {
+        let mut units = RangeSet::default();
+        let Some(pool) = self.pools.get(&id).filter(|_| !self.leases.is_empty()) else { return units };
+        for (_, lease) in self.leases.iter().filter(|(op, lease)| wanted(op, lease)) {
+            lease.held(id, pool).iter().for_each(|range| units.insert(&range));
+        }
+        units
     }
 
     /// Whether `replica` ever gave rights of a pool to another one.

@@ -244,7 +244,7 @@ fn of_rights() -> Vec<Body> {
         Body::HolderDeclaredLost(HolderDeclaredLost {
             sku: text("MUG-1"),
             holder: replica(),
-            ranges,
+            ranges: ranges.clone(),
             risk: text("what kit 2 sold of these 2 before it was lost is sold twice"),
         }),
         Body::WatchSet(WatchSet {
@@ -263,6 +263,15 @@ fn of_rights() -> Vec<Body> {
         Body::KeeperVowed(KeeperVowed { label: text("hub") }),
         Body::RightsAsked(RightsAsked { sku: text("MUG-1"), of: replica(), quantity: 2 }),
         Body::HolderAnswered(HolderAnswered { holder: replica(), on_behalf: ReplicaKey([4; 32]), seen: 300 }),
+        Body::RightsLeased(RightsLeased {
+            sku: text("MUG-1"),
+            to: replica(),
+            ranges: ranges.clone(),
+            term_ms: 7_200_000,
+            confirmed_ms: Some(1_795_000_060_000),
+            reason: text("the other hall"),
+        }),
+        Body::LeaseLapsed(LeaseLapsed { sku: text("MUG-1"), lease: id(301), holder: replica(), ranges }),
     ]
 }
 

@@ -554,7 +554,7 @@ impl Engine {
     /// A wish of the kit's own that the rules refuse leaves no trace: `silent`.
     fn answer_anew(&mut self, asked: &Asked, silent: bool) -> Answer {
         let gate = self.gate_of(asked.event);
-        let place = Place { replica: self.author.replica, event: asked.event, gate };
+        let place = Place { gate, ..Place::at(self.author.replica, asked.event) };
         let context = Context {
             actor: asked.actor,
             wall_ms: asked.wall_ms,

@@ -5,7 +5,7 @@
 //! A kit that is alone holds everything, its own past lives included.
 //! Absent on purpose: when to give to whom, and the gate after a start (`fieldkit-engine`).
 
-use super::{Place, text};
+use super::{Place, lease, text};
 use crate::author::Draft;
 use crate::body::{
     Body, HolderDeclaredLost, Limit, RightsGranted, RightsReturned, RightsUsed, RightsWrittenOff, StockReason,
@@ -40,7 +40,8 @@ impl Holding {
         let shut = place.is_shut(pool_id);
         let mut holding = Holding { free: RangeSet::default(), here, drafts: Vec::new(), elsewhere: Vec::new(), shut };
         let Some(pool) = event.pools.get(&pool_id) else { return holding };
-        holding.free = pool.usable(pool_id, &place.replica);
+        // What it had for a time when the pool became limited rests.
+        holding.free = lease::free(event, pool_id, place.replica);
         for (holder, held) in pool.holders() {
             if holder == place.replica || held <= 0 {
                 continue;
