@@ -10,6 +10,7 @@ mod succession;
 
 pub use succession::Succession;
 
+use crate::lease_desk::LeaseDesk;
 use crate::payment_desk::{PaymentDesk, Shown, Wish};
 use crate::planted::{Mistake, Planted};
 use crate::stock_desk::{Policy, StockDesk};
@@ -173,6 +174,7 @@ enum Reporter {
     Device(OpId),
     Watch,
     Stock,
+    Lease,
 }
 
 /// Tickets of the engine's own commands have this bit.
@@ -213,6 +215,11 @@ impl Reports {
         self.under_way.insert(ticket, reporter);
         ticket
     }
+
+    /// Whether the kit wishes this by itself, and nobody waits for a refusal.
+    fn is_silent(&self, ticket: Ticket) -> bool {
+        matches!(self.under_way.get(&ticket), Some(Reporter::Watch | Reporter::Stock | Reporter::Lease))
+    }
 }
 
 /// A command that waits for a lookup, and the newest turn that the state held when it was asked for.
@@ -251,6 +258,7 @@ pub struct Engine {
     watch_ops: Vec<(OpId, u64, Body)>,
     watch: WatchDesk,
     stock: StockDesk,
+    leases: LeaseDesk,
     waiting: BTreeMap<Ticket, Waiting>,
     /// The newest turn that the state holds.
     projected: u64,
@@ -289,6 +297,7 @@ impl Engine {
             watch_ops: Vec::new(),
             watch: WatchDesk::default(),
             stock: StockDesk::default(),
+            leases: LeaseDesk::default(),
             waiting: BTreeMap::new(),
             projected: 0,
             outputs: VecDeque::new(),
@@ -433,15 +442,10 @@ impl Engine {
     /// worked: a request that follows from a command or a sync waits for its answer from then on.
     pub fn tell_time(&mut self, now_ms: u64) {
         self.watch.tell_time(now_ms);
+        self.leases.tell_time(now_ms);
         for desk in self.desks.values_mut() {
             desk.tell_time(now_ms);
         }
-    }
-
-    /// When an `Input::Tick` is wanted, if nothing else comes.
-    pub fn poll_watch(&self) -> Option<u64> {
-        let needs = self.unwitnessed.front().and_then(|release| release.needs.first());
-        self.watch.poll_timeout(needs)
     }
 
     /// Works an accepted terminal from now on.
@@ -469,6 +473,7 @@ impl Engine {
         }
         if durable {
             self.work_stock();
+            self.work_leases();
         }
         for (device, desk) in &mut self.desks {
             if durable {
@@ -526,10 +531,7 @@ impl Engine {
         let recent = self.recent_keys.get(&asked.key.key).map(|recent| (recent.known, recent.reading.clone()));
         let answer = match recent.or(answered.map(|(known, op)| (known, read_answer(&op)))) {
             Some((known, reading)) => self.repeat(&asked, known, reading),
-            None => self.answer_anew(
-                &asked,
-                matches!(self.reports.under_way.get(&ticket), Some(Reporter::Watch | Reporter::Stock)),
-            ),
+            None => self.answer_anew(&asked, self.reports.is_silent(ticket)),
         };
         self.replies.push((ticket, Box::new(answer)));
     }
@@ -553,8 +555,7 @@ impl Engine {
 
     /// A wish of the kit's own that the rules refuse leaves no trace: `silent`.
     fn answer_anew(&mut self, asked: &Asked, silent: bool) -> Answer {
-        let gate = self.gate_of(asked.event);
-        let place = Place { gate, ..Place::at(self.author.replica, asked.event) };
+        let place = self.place_of(asked);
         let context = Context {
             actor: asked.actor,
             wall_ms: asked.wall_ms,
@@ -598,6 +599,7 @@ impl Engine {
         for op in &ops {
             self.note(op);
             self.note_rights(op);
+            self.leases.note(op.id());
         }
         self.turn.ops.extend(ops);
         self.collect_orders();
@@ -725,6 +727,7 @@ impl Engine {
                 Some(Reporter::Watch) if answer.result.is_err() => self.watch.refused(),
                 Some(Reporter::Watch) => {}
                 Some(Reporter::Stock) => self.stock.answered(),
+                Some(Reporter::Lease) => self.leases.answered(),
             }
         }
         if refold {

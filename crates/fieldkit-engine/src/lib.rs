@@ -5,6 +5,7 @@
 //! Absent on purpose: threads, clocks, files. The shell brings time and loads, and carries effects out.
 
 mod engine;
+mod lease_desk;
 mod payment_desk;
 mod planted;
 mod stock_desk;

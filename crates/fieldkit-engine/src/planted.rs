@@ -27,6 +27,8 @@ pub enum Mistake {
     GrantAtOnce,
     /// All that guards limited goods but escrow itself is left out.
     PlainEscrow,
+    /// After a start leases are used although nobody knows when they began.
+    LeaseAfterReboot,
 }
 
 /// What is planted.
