@@ -12,12 +12,12 @@ use crate::pool::Pool;
 use crate::rights::RangeSet;
 
 /// Shortest term of a lease.
-pub const TERM_MS_MIN: u64 = 300_000;
-/// Longest term of a lease.
-pub const TERM_MS_MAX: u64 = 86_400_000;
+pub const TERM_MS_MIN: u64 = 120_000;
+/// Longest term of a lease: a day at a market.
+pub const TERM_MS_MAX: u64 = 43_200_000;
 /// By how much a holder stops before the end of a term, and a giver waits after it. A clock that a time service pulls may be
-/// off by 500 parts in a million, which is 43 s in the longest term.
-pub const MARGIN_MS: u64 = 60_000;
+/// off by 500 parts in a million, which is 21.6 s in the longest term; a confirmed wall clock by much less than the rest.
+pub const MARGIN_MS: u64 = 30_000;
 
 record! {
     /// A lease that is not over.

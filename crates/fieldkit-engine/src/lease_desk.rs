@@ -16,9 +16,9 @@ use fieldkit_core::ledger::Ledger;
 use fieldkit_core::op::CommandKey;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-/// Own ops are noted no oftener than this: by so much a term may seem to begin too early. Of the longest term 2,880 are
+/// Own ops are noted no oftener than this: by so much a term may seem to begin too early. Of the longest term 4,320 are
 /// remembered in a stream.
-const NOTE_MS: u64 = 30_000;
+const NOTE_MS: u64 = 10_000;
 
 /// An own op of this life.
 #[derive(Clone, Copy, Debug)]

@@ -258,7 +258,11 @@ fn find_planted(options: &Options) -> bool {
     let (seeds, mut found) = (options.seeds.unwrap_or(300), 0);
     let mistakes: Vec<_> = PLANTED.iter().filter(|(planted, _)| !RULES.contains(planted)).collect();
     for (planted, word) in &mistakes {
-        let plan = |seed| Plan { planted: Some(*planted), ..Plan::new(seed, options.events.unwrap_or(5_000)) };
+        let plan = |seed| Plan {
+            planted: Some(*planted),
+            several: planted.needs_others(),
+            ..Plan::new(seed, options.events.unwrap_or(5_000))
+        };
         let first = (1..=seeds).find_map(|seed| {
             let violations = run(&plan(seed)).violations;
             let named = violations.into_iter().find(|violation| violation.invariant != "PANIC");

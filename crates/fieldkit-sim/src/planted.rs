@@ -34,6 +34,8 @@ pub enum Planted {
     TakeAtOnce,
     /// Escrow alone: all of these.
     PlainEscrow,
+    /// After a start leases are used although nobody knows when they began.
+    LeaseAfterReboot,
 }
 
 /// Rules that guard limited goods, each of which can be left out.
@@ -61,6 +63,7 @@ pub const PLANTED: &[(Planted, &str)] = &[
     (Planted::SameReplica, "same_replica"),
     (Planted::TakeAtOnce, "take_at_once"),
     (Planted::PlainEscrow, "plain_escrow"),
+    (Planted::LeaseAfterReboot, "lease_after_reboot"),
 ];
 
 impl Planted {
@@ -74,6 +77,11 @@ impl Planted {
         PLANTED.iter().find(|(planted, _)| *planted == self).map_or("", |(_, word)| word)
     }
 
+    /// Whether only kits with a hub can show it.
+    pub fn needs_others(self) -> bool {
+        self == Planted::LeaseAfterReboot || RULES.contains(&self)
+    }
+
     /// Plants what belongs into the engine.
     #[cfg(feature = "planted")]
     pub fn plant(self, engine: &mut Engine) {
@@ -84,6 +92,7 @@ impl Planted {
             Planted::DeafToWitnesses => engine.plant(Mistake::DeafToWitnesses),
             Planted::GrantAtOnce => engine.plant(Mistake::GrantAtOnce),
             Planted::PlainEscrow => engine.plant(Mistake::PlainEscrow),
+            Planted::LeaseAfterReboot => engine.plant(Mistake::LeaseAfterReboot),
             Planted::AnswerBeforeSync => engine.plant(Mistake::AnswerBeforeSync),
             Planted::RetryCharge => engine.plant(Mistake::RetryCharge),
             Planted::ForgetKeys => engine.plant(Mistake::ForgetKeys),

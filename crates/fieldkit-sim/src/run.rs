@@ -110,7 +110,7 @@ fn run_through(plan: &Plan) -> Outcome {
     let swarm = if plan.several { Swarm::several } else { Swarm::drawn };
     let swarm = swarm(plan.seed, plan.kinds);
     let mut world = World::new(plan.seed, swarm, plan.planted, plan.traced);
-    while world.log.events < plan.events && world.step(DAY_MS) {}
+    while world.log.events < plan.events + world.leases.lull_events && world.step(DAY_MS) {}
     world.heal();
     let end_ms = world.now_ms + HEAL_MS;
     let mut rested_ms = None;

@@ -211,10 +211,10 @@ fn lease(giver: &mut Kit, now_ms: u64, quantity: i64) -> Result<Vec<SealedOp>, S
 #[test]
 fn a_holder_counts_from_what_the_giver_had_heard_of_it() {
     let (mut giver, mut holder) = stall(1_000);
-    // The giver gives it 100 s after it heard of the holder, and the message takes another 100 s.
-    lease(&mut giver, 101_000, 4).expect("nine are here");
-    holder.hear(201_000, &giver);
-    assert!(holder.names(201_000));
+    // The giver gives it 30 s after it heard of the holder, and the message takes another 30 s.
+    lease(&mut giver, 31_000, 4).expect("nine are here");
+    holder.hear(61_000, &giver);
+    assert!(holder.names(61_000));
     assert!(holder.names(1_000 + USABLE_MS - 1));
     assert!(!holder.names(1_000 + USABLE_MS), "it may have been given to it then, for all it knows");
 }
@@ -291,7 +291,7 @@ fn a_giver_that_was_started_waits_a_whole_term_more_or_for_a_second_source() {
         let (mut giver, _) = stall(1_000);
         giver.quality = if confirmed { ClockQuality::Confirmed } else { ClockQuality::System };
         lease(&mut giver, 2_000, 4).expect("nine are here");
-        let (term_over_ms, begun_ms) = (2_000 + TERM_MS_MIN + MARGIN_MS, 200_000);
+        let (term_over_ms, begun_ms) = (2_000 + TERM_MS_MIN + MARGIN_MS, 100_000);
         giver.wall_off_ms = if confirmed { 0 } else { 10 * YEAR_MS };
         giver.start(begun_ms);
         assert!(!giver.names(term_over_ms - 1));
