@@ -5,15 +5,18 @@ use crate::audit::Audit;
 use crate::merge::{Dice, folded};
 use crate::rights::{MUG, PRINT, believe, lease, named, soft_sale, terms};
 use crate::world::{Move, World};
+use fieldkit_core::author::{Context, Draft};
 use fieldkit_core::body::*;
 use fieldkit_core::decide::{Command, StockChange};
 use fieldkit_core::fork;
-use fieldkit_core::id::{OpId, PoolId, ReplicaKey, Zero};
+use fieldkit_core::id::{OpId, PoolId, ReplicaKey, Space, Zero};
 use fieldkit_core::lease::{TERM_MS_MAX, TERM_MS_MIN};
 use fieldkit_core::ledger::AnomalyKind;
-use fieldkit_core::op::Actor;
+use fieldkit_core::op::{Actor, SealedOp};
+use fieldkit_core::proof::{GrantProof, Link, ProofError};
 use fieldkit_core::refusal::Refusal;
 use fieldkit_core::rights::count;
+use fieldkit_core::stamp::ClockQuality;
 use std::collections::BTreeSet;
 
 /// Kit 0 leases mugs to another kit, which hears of it.
@@ -202,12 +205,10 @@ fn a_word_about_a_lease_that_its_author_never_saw_ends_nothing() {
     let event = world.event;
     let stranger = world.kits[1].author.replica;
     // Kit 1 names the lease before it has heard of it.
-    let seq = world.kits[0].log.iter().filter(|op| op.op.kind >= 16).count() as u64;
-    let stream = world.kits[0].author.stream(&fieldkit_core::id::Space::Event(event));
+    let stream = world.kits[0].author.stream(&Space::Event(event));
     let lease = OpId { stream, seq: world.kits[0].ledger.head(&stream).seq + 1 };
-    assert!(seq > 0);
     let body = LeaseLapsed { sku: MUG.to_owned(), lease, holder: stranger, ranges: Vec::new() };
-    let draft = fieldkit_core::author::Draft::new(fieldkit_core::id::Space::Event(event), Body::LeaseLapsed(body));
+    let draft = Draft::new(Space::Event(event), Body::LeaseLapsed(body));
     world.kits[1].write(vec![draft], Actor::Device(Zero));
     assert_eq!(leased(&mut world, 1, 3), lease);
     world.sync_all();
@@ -231,4 +232,35 @@ fn stock_that_comes_does_not_hide_what_is_leased() {
     let more = Command::MoveStock { sku: MUG.to_owned(), change: StockChange::By(2), reason: StockReason::Delivered };
     kit.run(&more, Some(event), owner).expect("a delivery");
     assert_eq!(here(kit), 2);
+}
+
+#[test]
+fn what_one_has_for_a_time_proves_no_grant() {
+    let mut world = World::new(3, terms());
+    let (event, owner) = (world.event, world.owner);
+    let space = Space::Event(event);
+    let [holder, third] = [1, 2].map(|kit: usize| world.kits[kit].author.replica);
+    let leased = world.kits[0].run(&lease(holder, 3), Some(event), owner).expect("ten are here").remove(0);
+    let Ok(Body::RightsLeased(body)) = Body::open(leased.op.kind, &leased.op.body) else { panic!("it is a lease") };
+    let grant = |to| {
+        let (sku, ranges, reason) = (MUG.to_owned(), body.ranges.clone(), String::new());
+        Draft::new(space.clone(), Body::RightsGranted(RightsGranted { sku, to, ranges, reason, answers: None }))
+    };
+    // The same units, given for good by a branch of kit 0 that the lease is not on.
+    let mut other = world.kits[0].author.clone();
+    let mut ledger = world.kits[2].ledger.clone();
+    let context = Context { actor: owner, wall_ms: world.kits[0].wall_ms, quality: ClockQuality::System, key: None };
+    let given = other.write(&mut ledger, vec![grant(holder)], &context).remove(0);
+    world.sync(0, 1);
+    let passed = world.kits[1].write(vec![grant(third)], owner).remove(1);
+    let mugs =
+        |op: &&SealedOp| matches!(Body::open(op.op.kind, &op.op.body), Ok(Body::StockMoved(body)) if body.sku == MUG);
+    let came = world.kits[0].log.iter().find(mugs).expect("they came").clone();
+    let proven = |second: &SealedOp| {
+        let (first, holder) = (&world.kits[0].key, &world.kits[1].key);
+        let links = vec![Link::sign(&came, first), Link::sign(second, first), Link::sign(&passed, holder)];
+        GrantProof { space: space.clone(), links }.verify(|_| true).map(|proven| proven.to)
+    };
+    assert_eq!(proven(&given), Ok(third));
+    assert_eq!(proven(&leased), Err(ProofError::Unfounded));
 }
