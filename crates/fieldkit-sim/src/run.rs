@@ -120,7 +120,8 @@ fn run_through(plan: &Plan) -> Outcome {
             (true, known) => Some(known.unwrap_or(world.now_ms)),
         };
         rested_ms = since_ms;
-        let endless = world.log.events > plan.events.saturating_mul(HEAL_EVENTS);
+        let begun = plan.events.saturating_add(world.leases.lull_events);
+        let endless = world.log.events > begun.saturating_mul(HEAL_EVENTS);
         if endless || since_ms.is_some_and(|since_ms| world.now_ms > since_ms + STILL_MS) {
             break;
         }
