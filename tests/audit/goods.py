@@ -24,6 +24,7 @@ def check(world, ops):
     yield from ranges(ops)
     yield from everything.rights_held()
     yield from lines_name_units(ops)
+    yield from leases_lapse(ops)
     yield from never_more_than_came(ops, everything)
     yield from named(world, ops, everything)
 
@@ -39,7 +40,7 @@ def named_ranges(op):
         return op.dot, [units for line in op.body["lines"] for units in line["units"]]
     if op.kind in (81, 82):
         return dot(op.body["order"]), op.body["ranges"]
-    return None, op.body["ranges"] if op.kind in (80, 83, 84) else []
+    return None, op.body["ranges"] if op.kind in (80, 83, 84, 90, 91) else []
 
 
 def is_sound(units):
@@ -60,7 +61,7 @@ def deeds(op, ops):
         span = (units["first"], units["first"] + units["count"], generation)
         if op.kind in (32, 35, 82):
             yield pool, Deed(op, "used", *span, op.replica, "used", order)
-        elif op.kind == 80:
+        elif op.kind in (80, 90):
             yield pool, Deed(op, "given", *span, op.replica, op.body["to"], None)
         elif op.kind == 83:
             yield pool, Deed(op, "written off", *span, op.replica, "written off", None)
@@ -69,6 +70,9 @@ def deeds(op, ops):
             yield pool, Deed(op, "came back", *span[:2], generation + 1, None, op.body["to"], order)
         elif op.kind == 84:
             yield pool, Deed(op, "declared lost", *span, op.body["holder"], "declared lost", None)
+            yield pool, Deed(op, "came back", *span[:2], generation + 1, None, op.replica, None)
+        elif op.kind == 91:
+            yield pool, Deed(op, "lapsed", *span, op.body["holder"], "lapsed", None)
             yield pool, Deed(op, "came back", *span[:2], generation + 1, None, op.replica, None)
 
 
@@ -151,10 +155,10 @@ class Goods:
         """Cells that lie in no one place by the sums, though no more buyers have them than can."""
         for cell in self.cells:
             for generation, of in cell.sums(cell.deeds, self.forks).items():
-                fates = {"used", "returned", "declared lost", "written off", "frozen", "born"}
+                fates = {"used", "returned", "declared lost", "lapsed", "written off", "frozen", "born"}
                 held = sum(count for who, count in of.items() if who not in fates)
                 below = any(count < 0 for who, count in of.items() if who not in fates)
-                lies = held + of["frozen"] + of["used"] + of["declared lost"] + of["written off"]
+                lies = held + of["frozen"] + of["used"] + of["declared lost"] + of["lapsed"] + of["written off"]
                 if lies != of["born"] or of["born"] != 1 or below or of["frozen"] or of["returned"] > of["used"]:
                     yield cell, generation, of
 
@@ -188,6 +192,19 @@ def lines_name_units(ops):
                 yield op.found("INV-16", f"{line['quantity']} of {line['sku']}, which is limited, name no units")
 
 
+def leases_lapse(ops):
+    """INV-16: a lease is ended by its giver, or by one that goes on for it, for the one that had it; none is of limited goods."""
+    for op in ops.kinds[91]:
+        leases = [lease for lease in ops.made_by(dot(op.body["lease"])) if lease.kind == 90 and op.knows(lease)]
+        if not any(lease.body["to"] == op.body["holder"] and ops.goes_on_for(op.replica, lease.replica) for lease in leases):
+            yield op.found("INV-16", "it ends a lease that its author did not give to that holder")
+    limits = limits_set(ops)
+    for op in ops.kinds[90]:
+        known = [limit for item, limit in limits[op.event, op.body["sku"]] if op.knows(item)]
+        if known and all(limit == HARD for limit in known):
+            yield op.found("INV-16", f"{op.body['sku']} is limited, and leased all the same")
+
+
 def never_more_than_came(ops, goods):
     """INV-13 by postings: what is left of limited goods is not below zero, but for what units show as oversold."""
     extra = Counter()
@@ -207,7 +224,7 @@ def never_more_than_came(ops, goods):
 
 def named(world, ops, everything):
     """INV-13, INV-14, INV-15 where nothing excuses it; INV-18 where a fork, a lost holder or a disk put back does."""
-    excused = bool(ops.forks or ops.kinds[84] or ops.destroyed)
+    excused = bool(ops.forks or ops.kinds[84] or ops.kinds[91] or ops.destroyed)
     if not excused:
         for over in everything.oversold():
             buyers = ", ".join(f"{op.seq} of {op.stream[:12]}" for op in over.ops)

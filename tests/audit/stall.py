@@ -108,6 +108,18 @@ class Kit:
     def grants(self, to, units):
         return self.write(80, {"sku": SKU, "to": to.key.hex(), "ranges": [units], "reason": "", "answers": None})
 
+    def sells_on(self):
+        """The goods are ordinary from now on."""
+        self.write(16, {"sku": SKU, "edits": [{"8": 0}], "import_mark": None})
+        return self
+
+    def leases(self, to, units):
+        return self.write(90, {"sku": SKU, "to": to.key.hex(), "ranges": [units], "term_ms": 7200000, "confirmed_ms": None, "reason": ""})
+
+    def lapses(self, lease, holder, units):
+        self.write(91, {"sku": SKU, "lease": opid(lease), "holder": holder.key.hex(), "ranges": [units]})
+        return {**units, "generation": units["generation"] + 1}
+
     def sells(self, units):
         self.receipts += 1
         line = {"sku": SKU, "name": "Print", "quantity": units["count"], "unit_price": 0, "discount": 0, "discount_reason": "", "order_discount": 0,

@@ -180,6 +180,42 @@ class Goods(unittest.TestCase):
         self.assertEqual(result[1]["oversold"], 2)
         self.assert_found(["INV-18"], found(one, named=names(one, 3)))
 
+    def test_leased_units_are_sold_and_the_rest_lapses(self):
+        one, two = two_kits()
+        units = one.sells_on().brings(10)
+        lease = one.leases(two, part(units, 0, 4))
+        two.hear(one)
+        two.sells(part(units, 0, 1))
+        one.hear(two)
+        again = one.lapses(lease, two, part(units, 1, 3))
+        one.leases(two, part(again, 0, 3))
+        result = found(one, named=[])
+        self.assert_found([], result)
+        self.assertEqual(result[1]["units_lapsed"], 3)
+
+    def test_a_sale_in_time_that_is_heard_of_too_late_must_be_named(self):
+        one, two = two_kits()
+        units = one.sells_on().brings(10)
+        lease = one.leases(two, part(units, 0, 4))
+        two.hear(one)
+        two.sells(part(units, 0, 2))
+        one.lapses(lease, two, part(units, 0, 4))
+        self.assert_found([], found(one, named=[]))
+        one.hear(two)
+        self.assert_found([], found(one, named=names(one, 0)))
+        self.assert_found(["INV-18"], found(one, named=[]), "names no contradiction")
+
+    def test_a_lease_that_nobody_may_end_or_give_is_found(self):
+        one, two = two_kits()
+        units = one.sells_on().brings(10)
+        lease = one.leases(two, part(units, 0, 4))
+        two.hear(one)
+        two.lapses(lease, two, part(units, 0, 1))
+        self.assert_found(["INV-16"], found(two, named=[]), "its author did not give")
+        limited, other = two_kits()
+        limited.leases(other, part(limited.brings(10), 0, 4))
+        self.assert_found(["INV-16"], found(limited), "is limited, and leased all the same")
+
     def test_sales_of_limited_goods_name_their_units(self):
         one, _ = two_kits()
         units = one.brings(3)

@@ -157,6 +157,30 @@ def goods_move_and_come_back(one, other, stick):
     print("moved: four given, one given back, two asked for")
 
 
+def ordinary_goods_are_leased(one, other, stick):
+    one.run("catalog", "set", "MUG", "--name", "Mug", "--price", "8", "--count", "6")
+    grant = ("rights", "grant", "MUG", "2", "--to", "kit B")
+    assert "sold by every kit without asking" in one.run(*grant, wanted=1).stderr
+    for wrong in ("1m", "13h", "2", "soon"):
+        assert "a term is" in one.run(*grant, "--for", wrong, wanted=2).stderr
+    limited = one.run("rights", "grant", "PIN", "1", "--to", "kit B", "--for", "2h", wanted=1)
+    assert "cannot be given for a time" in limited.stderr, limited.stderr
+    path = stick.file("lease.fkb")
+    said = one.run(*grant, "--for", "2h", "--out", path).stdout
+    assert "  2 at kit B until 20" in said, said
+    other.run("sync", "import", path)
+    for kit, here in ((one, (4, 2)), (other, None)):
+        [lease] = [each for pool in kit.json("rights", "list")["pools"] for each in pool["leases"]]
+        assert (lease["held"], lease["from"], lease["to"], lease["own"]) == (2, "kit A", "kit B", kit is other), lease
+        [mug] = [each for each in kit.json("stock") if each["sku"] == "MUG"]
+        assert here is None or (mug["here"], mug["elsewhere"]) == here, mug
+    # Whether its clock is believed or not, ordinary goods sell on.
+    other.run("sell", "--line", "MUG=1", "--tender", "cash=8")
+    stick.carry(other, one)
+    verified(one, other)
+    print("leased: two mugs for two hours, seen by both kits; limited goods are not")
+
+
 def a_till_waits_for_a_witness(one, other, stick):
     one.start("--api-only")
     try:
@@ -252,6 +276,7 @@ def main():
     damaged_and_strange_files_give_nothing(program, home, one, other, stick)
     usage_and_names(one)
     goods_move_and_come_back(one, other, stick)
+    ordinary_goods_are_leased(one, other, stick)
     a_till_waits_for_a_witness(one, other, stick)
     a_kit_that_was_put_back_notices(home, one, other, stick)
     two_histories_are_both_counted(program, home, one, other, stick)

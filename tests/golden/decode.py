@@ -56,6 +56,8 @@ BODIES = {
     84: "sku:s holder:b32 ranges:[UnitRange risk:s", 85: "witnesses:[b16 lost:[b16 at_risk:u nonce:b16",
     86: "how:u seen:u pools:[b16 ranges:[UnitRange nonce:b16", 87: "label:s", 88: "sku:s of:b32 quantity:u",
     89: "holder:b32 on_behalf:b32 seen:u",
+    90: "sku:s to:b32 ranges:[UnitRange term_ms:u confirmed_ms:?u reason:s",
+    91: "sku:s lease:OpId holder:b32 ranges:[UnitRange",
 }
 
 

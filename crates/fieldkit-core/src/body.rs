@@ -13,7 +13,9 @@ pub use payment::{
     ForeignPaymentSettled, PaymentAttested, PaymentIntended, PaymentMoved, PaymentStep, PaymentTender, RecordKind,
     TerminalAnswer, TerminalRecord,
 };
-pub use rights::{HolderDeclaredLost, RightsGranted, RightsReturned, RightsUsed, RightsWrittenOff};
+pub use rights::{
+    HolderDeclaredLost, LeaseLapsed, RightsGranted, RightsLeased, RightsReturned, RightsUsed, RightsWrittenOff,
+};
 pub use watch::{Admission, HolderAnswered, HoldingAdmitted, KeeperVowed, RightsAsked, WatchSet};
 
 use crate::codec::{Canonical, DecodeError, choice, record, words};
@@ -736,4 +738,8 @@ bodies! {
     88 = RightsAsked,
     /// A replica says what it has of a lost keeper.
     89 = HolderAnswered,
+    /// Rights go to another replica for a time.
+    90 = RightsLeased,
+    /// A lease is over.
+    91 = LeaseLapsed,
 }

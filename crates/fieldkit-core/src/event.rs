@@ -8,6 +8,7 @@ use crate::body::{DrawerCounted, Edit, EventOpened, ForeignPaymentFound, Limit, 
 use crate::codec::{Canonical, DecodeError, Reader, record, words};
 use crate::id::{Hash, OpId, PoolId, ReplicaKey, StreamId};
 use crate::lattice::{Register, Seen, Write};
+use crate::lease::Lease;
 use crate::op::{Account, Posting, Unit};
 use crate::payment::Payment;
 use crate::pool::Pool;
@@ -318,6 +319,8 @@ record! {
         pub words: BTreeMap<ReplicaKey, Word>,
         /// Asks without an answer, by pool and asker.
         pub asks: BTreeMap<(PoolId, ReplicaKey), Ask>,
+        /// Leases that are not over, by the op that gave them.
+        pub leases: BTreeMap<OpId, Lease>,
     }
 }
 
@@ -344,6 +347,7 @@ impl Event {
             answers: BTreeMap::new(),
             words: BTreeMap::new(),
             asks: BTreeMap::new(),
+            leases: BTreeMap::new(),
         }
     }
 
@@ -396,6 +400,23 @@ impl Event {
         let Some(pool) = self.pools.get(&id).filter(|_| self.words.contains_key(replica)) else { return 0 };
         let left_out = pool.usable(id, replica).count().saturating_sub(self.usable(id, replica).count());
         i64::try_from(left_out).unwrap_or(i64::MAX)
+    }
+
+    /// Units of a soft pool that `replica` may sell: all of them less what others have by leases, and what rests here
+    /// because its lease is not among the `live`.
+    pub fn here_for(&self, pool: PoolId, replica: &ReplicaKey, live: &BTreeSet<OpId>) -> i64 {
+        let away = self.leased(pool, |id, lease| lease.to != *replica || !live.contains(id));
+        self.here(pool).saturating_sub(i64::try_from(away.count()).unwrap_or(i64::MAX))
+    }
+
+    /// Units of a pool that holders have by leases that are `wanted`.
+    pub fn leased(&self, id: PoolId, wanted: impl Fn(&OpId, &Lease) -> bool) -> RangeSet {
+        let mut units = RangeSet::default();
+        let Some(pool) = self.pools.get(&id).filter(|_| !self.leases.is_empty()) else { return units };
+        for (_, lease) in self.leases.iter().filter(|(op, lease)| wanted(op, lease)) {
+            lease.held(id, pool).iter().for_each(|range| units.insert(&range));
+        }
+        units
     }
 
     /// Whether `replica` ever gave rights of a pool to another one.

@@ -312,6 +312,7 @@ impl Ledger {
             Body::RightsReturned(body) => self.fold_units_of_order(op, body.order, true, body.ranges),
             Body::RightsUsed(body) => self.fold_units_of_order(op, body.order, false, body.ranges),
             Body::RightsGranted(_) | Body::RightsWrittenOff(_) | Body::HolderDeclaredLost(_) => {}
+            Body::RightsLeased(_) | Body::LeaseLapsed(_) => {}
             Body::WatchSet(body) => self.fold_watch(op, event_id, body),
             Body::KeeperVowed(_) => self.fold_vow(op, event_id),
             Body::RightsAsked(body) => self.fold_ask(op, event_id, &body),

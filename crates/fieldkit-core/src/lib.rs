@@ -15,6 +15,7 @@ pub mod event;
 pub mod fork;
 pub mod id;
 pub mod lattice;
+pub mod lease;
 pub mod ledger;
 pub mod listing;
 pub mod matching;

@@ -4,7 +4,7 @@
 //! and two branches of a forked replica are both counted. Per unit and generation, what was born equals what is held,
 //! frozen, used, declared lost and written off; a unit lies in one place as long as nobody used what it did not hold,
 //! and where somebody did, the sums say so. Equal neighbours are one cell, so history costs nothing once it is even.
-//! Absent on purpose: what soft pools sell (they name no units), and rules (`decide`).
+//! Absent on purpose: what soft pools sell without a lease (they name no units), and rules (`decide`).
 
 use crate::body::{Body, Line, UnitRange};
 use crate::codec::record;
@@ -28,7 +28,7 @@ record! {
         pub used: i64,
         /// How often it came back from an order, as the next generation.
         pub returned: i64,
-        /// How often it was taken over from a lost holder, as the next generation.
+        /// How often it was taken over, from a lost holder or after a lease, as the next generation.
         pub declared: i64,
         /// How often it was written off.
         pub written_off: i64,
@@ -77,7 +77,7 @@ pub enum Deed {
     Use,
     /// Takes them back from an order, for a replica.
     Return(ReplicaKey),
-    /// Takes them over from a lost holder.
+    /// Takes them over from a lost holder, or from one whose lease is over.
     Declare(ReplicaKey),
     /// Ends them.
     WriteOff,
@@ -101,6 +101,8 @@ pub fn deeds(op: &Hash, event: &OpId, body: &Body) -> Vec<(Deed, Vec<UnitRange>)
         Body::RightsUsed(body) => vec![(Deed::Use, body.ranges.clone())],
         Body::RightsWrittenOff(body) => vec![(Deed::WriteOff, body.ranges.clone())],
         Body::HolderDeclaredLost(body) => vec![(Deed::Declare(body.holder), body.ranges.clone())],
+        Body::RightsLeased(body) => vec![(Deed::Grant(body.to), body.ranges.clone())],
+        Body::LeaseLapsed(body) => vec![(Deed::Declare(body.holder), body.ranges.clone())],
         _ => Vec::new(),
     }
 }

@@ -11,7 +11,7 @@ use crate::codec::{Canonical, DecodeError, record};
 use crate::id::{PoolId, ReplicaKey, Space, StreamId};
 use crate::op::{Head, OpError, SealedOp};
 use crate::pool::{Pool, deeds};
-use crate::rights;
+use crate::rights::{self, RangeSet};
 use ed25519_dalek::SigningKey;
 use std::collections::BTreeMap;
 
@@ -103,6 +103,7 @@ impl GrantProof {
         let event = event.ok_or(ProofError::Form)?;
         let mut pools: BTreeMap<PoolId, Pool> = BTreeMap::new();
         let mut newest: BTreeMap<StreamId, u64> = BTreeMap::new();
+        let mut leased = RangeSet::default();
         let mut granted = None;
         for (at, link) in self.links.iter().enumerate() {
             let number = at + 1;
@@ -116,12 +117,17 @@ impl GrantProof {
                     pools.entry(range.pool).or_default().apply(link.replica, range, deed);
                 }
             }
+            if let Body::RightsLeased(body) = &body {
+                body.ranges.iter().for_each(|range| leased.insert(range));
+            }
             granted = if let Body::RightsGranted(body) = body { Some((link.replica, body)) } else { None };
         }
         let (from, body) = granted.ok_or(ProofError::NoGrant)?;
         for range in &body.ranges {
             let usable = pools.get(&range.pool).map(|pool| pool.usable(range.pool, &body.to)).unwrap_or_default();
-            if !range.is_sound() || rights::count(&usable.overlap(range)) != range.count {
+            // What somebody has for a time is nobody's to give away.
+            let own = leased.overlap(range).is_empty();
+            if !range.is_sound() || !own || rights::count(&usable.overlap(range)) != range.count {
                 return Err(ProofError::Unfounded);
             }
         }

@@ -7,6 +7,7 @@ mod payment;
 
 pub use payment::PaymentRefusal;
 
+use crate::lease::{TERM_MS_MAX, TERM_MS_MIN};
 use crate::money::{AMOUNT_MAX, Currency, Money};
 
 /// What stands in every refusal about money and stock.
@@ -185,6 +186,18 @@ pub enum Refusal {
     /// The pool is not hard.
     #[error("{0:?} is sold by every kit without asking")]
     NotLimited(String),
+    /// Limited and uncounted goods are not given for a time.
+    #[error("{0:?} cannot be given for a time: only counted goods that are not limited can")]
+    NotLeased(String),
+    /// A term is too short or too long.
+    #[error("a term is from {min} minutes to {max} hours", min = TERM_MS_MIN / 60_000, max = TERM_MS_MAX / 3_600_000)]
+    Term,
+    /// There is no such lease, or another replica gave it.
+    #[error("there is no lease {0} that this kit gave")]
+    UnknownLease(String),
+    /// The lease is not over, or nobody can say so.
+    #[error("{0:?} is given for a time that is not over by a clock that can be trusted")]
+    LeaseRuns(String),
     /// There is nothing to take over.
     #[error("{kit} holds no {sku:?} that could be taken over")]
     NothingHeld {
@@ -310,6 +323,10 @@ impl Refusal {
             Refusal::UnknownKit(_) => "unknown_kit",
             Refusal::KitKnown(_) => "kit_known",
             Refusal::NotLimited(_) => "not_limited",
+            Refusal::NotLeased(_) => "not_leased",
+            Refusal::Term => "term",
+            Refusal::UnknownLease(_) => "unknown_lease",
+            Refusal::LeaseRuns(_) => "lease_runs",
             Refusal::NothingHeld { .. } => "nothing_held",
             Refusal::UnknownOrder(_) => "unknown_order",
             Refusal::UnknownRefund(_) => "unknown_refund",
@@ -365,6 +382,10 @@ impl Refusal {
             Refusal::UnknownKit(_) => "Look at the kits of the organisation: `fieldkit rights list`.",
             Refusal::KitKnown(_) => "Give it what is known here: `fieldkit sync export`.",
             Refusal::NotLimited(_) => "Limit the item first, or simply sell it.",
+            Refusal::NotLeased(_) => "Leave the term out.",
+            Refusal::Term => "Correct the term.",
+            Refusal::UnknownLease(_) => "Look at `fieldkit rights list`.",
+            Refusal::LeaseRuns(_) => "Wait until the term is over.",
             Refusal::NothingHeld { .. } => "Nothing is to be done.",
             Refusal::UnknownOrder(_) => "Look the order up with `fieldkit orders`.",
             Refusal::UnknownRefund(_) => "Look the refund up in its order.",
@@ -387,11 +408,11 @@ impl Refusal {
     pub fn status(&self) -> u16 {
         match self.code() {
             "not_allowed" => 403,
-            "unknown_event" | "unknown_order" | "unknown_refund" | "unknown_kit" => 404,
+            "unknown_event" | "unknown_order" | "unknown_refund" | "unknown_kit" | "unknown_lease" => 404,
             "no_event" | "event_closed" | "sku_taken" | "total_differs" | "sold_out" | "slip_of_now" | "gate_shut"
-            | "at_rest" | "done_beside" | "keeper" | "unanswered" | "kit_known" | "not_limited" | "nothing_held"
-            | "nothing_left" | "void_too_late" | "undone_before" | "drawer_open" | "drawer_closed"
-            | "drawer_uncounted" | "key_reused" => 409,
+            | "at_rest" | "done_beside" | "keeper" | "unanswered" | "kit_known" | "not_limited" | "not_leased"
+            | "lease_runs" | "nothing_held" | "nothing_left" | "void_too_late" | "undone_before" | "drawer_open"
+            | "drawer_closed" | "drawer_uncounted" | "key_reused" => 409,
             // Also where it is only repeated: the same key gets the same answer.
             code => payment::status(code).unwrap_or(422),
         }

@@ -35,7 +35,8 @@ impl Canonical for Stream {
 /// The layout of these bytes and the folding that filled them, of this build. Bytes of any other are folded anew.
 /// 2: cash outside a drawer's session stands apart. 3: devices, what terminals told last, and what is open at events.
 /// 4: more than one record of a terminal. 5: who holds which units, and forks. 6: witnesses, keepers, asks.
-const SNAPSHOT_VERSION: u32 = 7;
+/// 8: leases.
+const SNAPSHOT_VERSION: u32 = 8;
 
 /// Appends the whole state but its orders.
 pub fn write(ledger: &Ledger, out: &mut Vec<u8>) {

@@ -257,12 +257,21 @@ fn of_rights() -> Vec<Body> {
             how: Admission::Slip,
             seen: 300,
             pools: vec![PoolId::of(&id(6), "MUG-1")],
-            ranges,
+            ranges: ranges.clone(),
             nonce: [9; 16],
         }),
         Body::KeeperVowed(KeeperVowed { label: text("hub") }),
         Body::RightsAsked(RightsAsked { sku: text("MUG-1"), of: replica(), quantity: 2 }),
         Body::HolderAnswered(HolderAnswered { holder: replica(), on_behalf: ReplicaKey([4; 32]), seen: 300 }),
+        Body::RightsLeased(RightsLeased {
+            sku: text("MUG-1"),
+            to: replica(),
+            ranges: ranges.clone(),
+            term_ms: 7_200_000,
+            confirmed_ms: Some(1_795_000_060_000),
+            reason: text("the other hall"),
+        }),
+        Body::LeaseLapsed(LeaseLapsed { sku: text("MUG-1"), lease: id(301), holder: replica(), ranges }),
     ]
 }
 

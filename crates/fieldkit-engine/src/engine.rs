@@ -10,11 +10,13 @@ mod succession;
 
 pub use succession::Succession;
 
-use crate::payment_desk::{PaymentDesk, Shown, Wish};
+use crate::io::{Asked, DeviceInput, DeviceOutput, Foreign, Input, Load, Output, Ticket};
+use crate::lease_desk::LeaseDesk;
+use crate::payment_desk::{PaymentDesk, Wish};
 use crate::planted::{Mistake, Planted};
 use crate::stock_desk::{Policy, StockDesk};
 use crate::turn::{Answer, Known, Outcome, Projection, Reading, Turn, moved_by, read_answer};
-use crate::watch_desk::{self, Needs, WatchDesk, WitnessInput, WitnessName};
+use crate::watch_desk::{self, Needs, WatchDesk};
 use ed25519_dalek::SigningKey;
 use fieldkit_core::author::{Author, Context, Draft};
 use fieldkit_core::body::{Body, Limit};
@@ -34,145 +36,13 @@ use std::sync::Arc;
 /// Turns after which the ends of streams are signed at the latest: a signature costs as much time as half a sale.
 pub const SIGN_TURNS: u64 = 64;
 
-/// Names one command while it is under way.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Ticket(pub u64);
-
-/// A command with all that the edge knows about it.
-#[derive(Clone, Debug)]
-pub struct Asked {
-    /// What is asked.
-    pub command: Command,
-    /// At which event.
-    pub event: Option<OpId>,
-    /// Who asks.
-    pub actor: Actor,
-    /// Its key.
-    pub key: CommandKey,
-    /// The wall clock, milliseconds since 1970 UTC.
-    pub wall_ms: u64,
-    /// How far the clock is to be believed.
-    pub quality: ClockQuality,
-}
-
-/// What the shell must look up before a command can be decided.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Load {
-    /// For which command.
-    pub ticket: Ticket,
-    /// The key, where it is not known to be new.
-    pub key: Option<Key>,
-    /// The order, where it is not at hand.
-    pub order: Option<OpId>,
-}
-
-/// Everything that reaches the engine.
-#[derive(Debug)]
-pub enum Input {
-    /// A command.
-    Command(Ticket, Box<Asked>),
-    /// What a `Load` asked for.
-    Loaded {
-        /// For which command.
-        ticket: Ticket,
-        /// The op that answered the key before, with the fingerprint of its request.
-        answered: Option<(Known, SealedOp)>,
-        /// Orders found: the one asked for, or the one that the answer speaks of.
-        orders: Vec<Arc<Order>>,
-    },
-    /// No more commands for now: close the turn.
-    EndOfBatch,
-    /// The next turn signs the ends of streams that grew in turns before, even if it has no ops.
-    SignDue,
-    /// The turn's ops are durable.
-    Synced,
-    /// State and views hold everything up to this turn.
-    Projected(u64),
-    /// Ops of other replicas: each continues its stream and comes after its causes; signatures were verified, and the
-    /// signed ends stand in them. `orders` are those that `Engine::wanted` named.
-    Foreign(Box<Foreign>),
-    /// What a witness says.
-    Witness(WitnessInput),
-    /// Another replica holds an own stream up to this position, by its own word.
-    PeerHolds(ReplicaKey, StreamId, u64),
-    /// Another replica is connected, or is not any more.
-    Linked(ReplicaKey, bool),
-    /// The time that `poll_watch` named has come.
-    Tick(u64),
-    /// Something about a device, at a time on a clock that only goes forward, in milliseconds.
-    Device(OpId, u64, DeviceInput),
-}
-
-/// Ops of other replicas.
-#[derive(Clone, Debug, Default)]
-pub struct Foreign {
-    /// Ops that continue what is folded as their stream.
-    pub ops: Vec<SealedOp>,
-    /// Ops of other branches of forked streams.
-    pub branches: Vec<SealedOp>,
-    /// Signed ends of streams.
-    pub heads: Vec<(StreamId, Head, [u8; 64])>,
-    /// Orders that the ops speak of.
-    pub orders: Vec<Arc<Order>>,
-}
-
-/// What reaches a device's desk.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum DeviceInput {
-    /// Its port is open.
-    LinkUp,
-    /// Its port is gone.
-    LinkDown,
-    /// Bytes from it.
-    Bytes(Vec<u8>),
-    /// The time that `poll_timeout` named has come.
-    Tick,
-    /// The crew wants what runs on it to be stopped, if that is still possible.
-    Stop,
-    /// The crew wants it to be asked once more for its last transaction.
-    AskAgain,
-}
-
-/// What leaves a device's desk.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum DeviceOutput {
-    /// Bytes for it.
-    Send(Vec<u8>),
-    /// Close its port and open it again.
-    CloseLink,
-    /// Show this to the crew.
-    Show(Shown),
-}
-
-/// Everything that leaves the engine.
-#[derive(Debug)]
-pub enum Output {
-    /// Look this up and say `Loaded`.
-    Load(Load),
-    /// Make this durable and say `Synced`.
-    Append(Turn),
-    /// Answer a command.
-    Reply(Ticket, Box<Answer>),
-    /// Payments that a turn moved, as they are after it: what a terminal is to hear is durable now.
-    Payments(Vec<Payment>),
-    /// Write these rows.
-    Project(Box<Projection>),
-    /// Something for a device.
-    Device(OpId, DeviceOutput),
-    /// A desk reports: give this as a command of the replica itself, at this event or the one at hand, and close the turn.
-    Decide(Ticket, Option<OpId>, Box<Command>, CommandKey),
-    /// Let a witness take the second head for the first, if the first is what it holds, and say what it holds then.
-    Tell(WitnessName, StreamId, Head, Head),
-    /// Another branch of a stream is durable: fold everything anew.
-    Refold,
-}
-
 /// Whose command it is, where it is the engine's own.
 #[derive(Clone, Copy, Debug)]
 enum Reporter {
     Device(OpId),
     Watch,
     Stock,
+    Lease,
 }
 
 /// Tickets of the engine's own commands have this bit.
@@ -213,6 +83,11 @@ impl Reports {
         self.under_way.insert(ticket, reporter);
         ticket
     }
+
+    /// Whether the kit wishes this by itself, and nobody waits for a refusal.
+    fn is_silent(&self, ticket: Ticket) -> bool {
+        matches!(self.under_way.get(&ticket), Some(Reporter::Watch | Reporter::Stock | Reporter::Lease))
+    }
 }
 
 /// A command that waits for a lookup, and the newest turn that the state held when it was asked for.
@@ -251,6 +126,7 @@ pub struct Engine {
     watch_ops: Vec<(OpId, u64, Body)>,
     watch: WatchDesk,
     stock: StockDesk,
+    leases: LeaseDesk,
     waiting: BTreeMap<Ticket, Waiting>,
     /// The newest turn that the state holds.
     projected: u64,
@@ -291,6 +167,7 @@ impl Engine {
             watch_ops: Vec::new(),
             watch: WatchDesk::default(),
             stock: StockDesk::default(),
+            leases: LeaseDesk::default(),
             waiting: BTreeMap::new(),
             projected: 0,
             outputs: VecDeque::new(),
@@ -436,15 +313,10 @@ impl Engine {
     /// worked: a request that follows from a command or a sync waits for its answer from then on.
     pub fn tell_time(&mut self, now_ms: u64) {
         self.watch.tell_time(now_ms);
+        self.leases.tell_time(now_ms);
         for desk in self.desks.values_mut() {
             desk.tell_time(now_ms);
         }
-    }
-
-    /// When an `Input::Tick` is wanted, if nothing else comes.
-    pub fn poll_watch(&self) -> Option<u64> {
-        let needs = self.unwitnessed.front().and_then(|release| release.needs.first());
-        self.watch.poll_timeout(needs)
     }
 
     /// Works an accepted terminal from now on.
@@ -472,6 +344,7 @@ impl Engine {
         }
         if durable {
             self.work_stock();
+            self.work_leases();
         }
         for (device, desk) in &mut self.desks {
             if durable {
@@ -528,11 +401,10 @@ impl Engine {
         let Some(Waiting { asked, .. }) = self.waiting.remove(&ticket) else { return };
         let recent = self.recent_keys.get(&asked.key.key).map(|recent| (recent.known, recent.reading.clone()));
         let known = recent.or(answered.map(|(known, op)| (known, read_answer(&op))));
-        let own_wish = matches!(self.reports.under_way.get(&ticket), Some(Reporter::Watch | Reporter::Stock));
         let answer = match (self.repeat_beside(&asked), known) {
             (Some(beside), _) => beside,
             (None, Some((known, reading))) => self.repeat(&asked, known, reading),
-            (None, None) => self.answer_anew(&asked, own_wish),
+            (None, None) => self.answer_anew(&asked, self.reports.is_silent(ticket)),
         };
         self.replies.push((ticket, Box::new(answer)));
     }
@@ -554,8 +426,7 @@ impl Engine {
 
     /// A wish of the kit's own that the rules refuse leaves no trace: `silent`.
     fn answer_anew(&mut self, asked: &Asked, silent: bool) -> Answer {
-        let gate = self.gate_of(asked.event);
-        let place = Place { replica: self.author.replica, event: asked.event, gate };
+        let place = self.place_of(asked);
         let context = Context {
             actor: asked.actor,
             wall_ms: asked.wall_ms,
@@ -600,6 +471,7 @@ impl Engine {
         for op in &ops {
             self.note(op);
             self.note_rights(op);
+            self.leases.note(op.id());
         }
         self.turn.ops.extend(ops);
         self.collect_orders();
@@ -729,6 +601,7 @@ impl Engine {
                 Some(Reporter::Watch) if answer.result.is_err() => self.watch.refused(),
                 Some(Reporter::Watch) => {}
                 Some(Reporter::Stock) => self.stock.answered(),
+                Some(Reporter::Lease) => self.leases.answered(),
             }
         }
         if refold {

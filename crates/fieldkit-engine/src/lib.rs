@@ -5,15 +5,16 @@
 //! Absent on purpose: threads, clocks, files. The shell brings time and loads, and carries effects out.
 
 mod engine;
+mod io;
+mod lease_desk;
 mod payment_desk;
 mod planted;
 mod stock_desk;
 mod turn;
 mod watch_desk;
 
-pub use engine::{
-    Asked, DeviceInput, DeviceOutput, Engine, Foreign, Input, Load, Output, SIGN_TURNS, Succession, Ticket,
-};
+pub use engine::{Engine, SIGN_TURNS, Succession};
+pub use io::{Asked, DeviceInput, DeviceOutput, Foreign, Input, Load, Output, Ticket};
 pub use payment_desk::{Link, Shown};
 #[cfg(feature = "planted")]
 pub use planted::Mistake;

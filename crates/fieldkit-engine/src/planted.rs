@@ -56,6 +56,8 @@ pub enum Mistake {
     /// all ops anew: it spares a start that takes seconds. Nothing then names the fork, what was given behind it does not
     /// rest, and its money is not counted.
     StepByStep,
+    /// After a start leases are used although nobody knows when they began.
+    LeaseAfterReboot,
 }
 
 /// What is planted.

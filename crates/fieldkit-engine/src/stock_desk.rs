@@ -71,7 +71,7 @@ impl StockDesk {
     ) -> Option<Wish> {
         let policy = self.policy.clone().filter(|_| !self.busy)?;
         for (id, event) in ledger.events.iter().filter(|(_, event)| event.state() == EventState::Open) {
-            let place = Place { replica: own, event: Some(*id), gate: gate(*id) };
+            let place = Place { gate: gate(*id), ..Place::at(own, Some(*id)) };
             if place.gate != Gate::Open {
                 continue;
             }

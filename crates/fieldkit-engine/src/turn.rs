@@ -112,6 +112,8 @@ pub(crate) fn read_answer(op: &SealedOp) -> Option<Reading> {
         Body::RightsWrittenOff(body) => Reading::Plain(Ok(Outcome::Item(body.sku))),
         Body::HolderDeclaredLost(body) => Reading::Plain(Ok(Outcome::Item(body.sku))),
         Body::RightsAsked(body) => Reading::Plain(Ok(Outcome::Item(body.sku))),
+        Body::RightsLeased(body) => Reading::Plain(Ok(Outcome::Item(body.sku))),
+        Body::LeaseLapsed(_) => Reading::Plain(Ok(Outcome::Rights)),
         // An admission that follows from a roll-back answers nobody, and nobody reads it.
         Body::ReplicaAdmitted(_) => Reading::Plain(Ok(Outcome::Rights)),
         Body::WatchSet(_) | Body::HoldingAdmitted(_) | Body::KeeperVowed(_) | Body::HolderAnswered(_) => {

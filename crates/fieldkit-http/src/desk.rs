@@ -5,7 +5,7 @@
 //! Absent on purpose: rules and storage; this crate knows neither.
 
 use fieldkit_core::body::CatalogueImported;
-use fieldkit_core::decide::{Command, Gate};
+use fieldkit_core::decide::{Command, Gate, LeaseTimes};
 use fieldkit_core::id::{Hash, OpId, ReplicaKey, StreamId};
 use fieldkit_core::ledger::Ledger;
 use fieldkit_core::op::{CommandKey, Head};
@@ -325,6 +325,8 @@ pub struct Shelf<'a> {
     pub durability: Durability,
     /// Whether limited goods of several kits may be sold, and which if not.
     pub gate: Gate,
+    /// What this kit may do about leases at the event that sales go to.
+    pub leases: LeaseTimes,
     /// `healthy`, `behind`, `missing` or `off`.
     pub black_box: &'static str,
     /// Whether the black box is on the kit's own medium.

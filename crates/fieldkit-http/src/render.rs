@@ -217,7 +217,7 @@ pub fn order(shelf: &Shelf<'_>, order: &Order, durability: Durability) -> wire::
         seller: event.map(|event| seller(&event.opened.seller)).unwrap_or_default(),
         event: order.event.text(),
         event_name: event.map(|event| event.opened.name.clone()).unwrap_or_default(),
-        warnings: event.map_or_else(Vec::new, |event| warnings(order, event)),
+        warnings: event.map_or_else(Vec::new, |event| warnings(shelf, order, event)),
     }
 }
 
@@ -281,15 +281,20 @@ fn refund(refund: &Refund, currency: Currency, zone: Tz) -> wire::Refund {
     }
 }
 
-/// Soft pools that are below zero now.
-fn warnings(order: &Order, event: &Event) -> Vec<String> {
+/// Soft pools that are below zero now, by the count of the goods or by what leases leave here.
+fn warnings(shelf: &Shelf<'_>, order: &Order, event: &Event) -> Vec<String> {
     let mut skus: Vec<&str> = order.sale.lines.iter().map(|line| line.sku.as_str()).collect();
     skus.sort_unstable();
     skus.dedup();
     let below = |sku: &&str| {
         let item = event.items.get(*sku).filter(|item| item.limit() == Limit::Soft)?;
         let here = event.here(PoolId::of(&order.event, sku));
-        (here < 0).then(|| format!("{}: sold {} more than counted", item.name_or(sku), here.unsigned_abs()))
+        let left = kits::units(shelf, order.event, event, sku).0;
+        let name = item.name_or(sku);
+        if here < 0 {
+            return Some(format!("{name}: sold {} more than counted", here.unsigned_abs()));
+        }
+        (left < 0).then(|| format!("{name}: sold {} more than leases leave here", left.unsigned_abs()))
     };
     skus.iter().filter_map(below).collect()
 }

@@ -366,6 +366,7 @@ impl Loop {
             stream: self.engine.newest_stream(),
             durability: Durability::OnThisKit,
             gate: Gate::Open,
+            leases: self.open_event().map(|event| self.engine.leases(event)).unwrap_or_default(),
             black_box: "off",
             box_same_medium: false,
             safe_mode: false,

@@ -121,6 +121,8 @@ pub struct Kit {
     pub tick_ms: Option<u64>,
     /// How far the wall clock is from the truth.
     pub wall_offset_ms: i64,
+    /// Whether a time service set it in this life.
+    pub confirmed: bool,
     /// The terminal's journal at the time when a payment was intended.
     pub intended: BTreeMap<OpId, usize>,
     /// Tickets so far, and who waits for which.
@@ -184,6 +186,7 @@ impl Kit {
             link: Link::Down,
             tick_ms: None,
             wall_offset_ms: 0,
+            confirmed: false,
             intended: BTreeMap::new(),
             tickets: 0,
             asked: BTreeMap::new(),

@@ -206,6 +206,8 @@ pub const RARE_SEVERAL: &[&str] = &[
     "fork_seen",
     "hub_restored",
     "journal_lost_tail",
+    "lease_contradicted",
+    "lease_woken",
     "only_copy_destroyed",
     "roll_back_noticed",
     "roll_back_unnoticed",

@@ -55,6 +55,8 @@ pub enum Planted {
     StepByStep,
     /// The slip of a sale leaves the printer when it is decided, and not when it is durable.
     PrintBeforeSync,
+    /// After a start leases are used although nobody knows when they began.
+    LeaseAfterReboot,
 }
 
 /// Rules that guard limited goods, each of which can be left out.
@@ -95,6 +97,7 @@ pub const PLANTED: &[(Planted, &str)] = &[
     (Planted::ReturnTwice, "return_twice"),
     (Planted::StepByStep, "step_by_step"),
     (Planted::PrintBeforeSync, "print_before_sync"),
+    (Planted::LeaseAfterReboot, "lease_after_reboot"),
 ];
 
 /// Those that kits alone never show: they take a hub, other kits, and roll-backs that somebody else notices.
@@ -106,6 +109,7 @@ const AMONG_SEVERAL: &[Planted] = &[
     Planted::EarlyReport,
     Planted::GrantToKit,
     Planted::StepByStep,
+    Planted::LeaseAfterReboot,
 ];
 
 impl Planted {
@@ -140,6 +144,7 @@ impl Planted {
             Planted::GrantToKit => &["INV-13"],
             Planted::DedupeBySeq | Planted::ForkOverwritten | Planted::WinnerByClock => &["INV-24"],
             Planted::EarlyReport => &["INV-13", "INV-16"],
+            Planted::LeaseAfterReboot => &["INV-16"],
             Planted::ReturnTwice => &["INV-15"],
             Planted::StepByStep => &["INV-24", "INV-25"],
             Planted::PrintBeforeSync => &["INV-12"],
@@ -189,6 +194,7 @@ impl Planted {
             Planted::DeafToWitnesses => engine.plant(Mistake::DeafToWitnesses),
             Planted::GrantAtOnce => engine.plant(Mistake::GrantAtOnce),
             Planted::PlainEscrow => engine.plant(Mistake::PlainEscrow),
+            Planted::LeaseAfterReboot => engine.plant(Mistake::LeaseAfterReboot),
             Planted::AnswerBeforeSync => engine.plant(Mistake::AnswerBeforeSync),
             Planted::RetryCharge => engine.plant(Mistake::RetryCharge),
             Planted::ForgetKeys => engine.plant(Mistake::ForgetKeys),

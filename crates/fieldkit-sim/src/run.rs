@@ -116,7 +116,7 @@ fn run_through(plan: &Plan, storages: Storages<'_>) -> Outcome {
     let swarm = if plan.several { Swarm::several } else { Swarm::drawn };
     let swarm = swarm(plan.seed, plan.kinds);
     let mut world = World::new(plan.seed, swarm, plan.planted, plan.traced, storages);
-    while world.log.events < plan.events && world.step(DAY_MS) {}
+    while world.log.events < plan.events + world.leases.lull_events && world.step(DAY_MS) {}
     world.heal();
     let end_ms = world.now_ms + HEAL_MS;
     let mut rested_ms = None;
@@ -126,7 +126,8 @@ fn run_through(plan: &Plan, storages: Storages<'_>) -> Outcome {
             (true, known) => Some(known.unwrap_or(world.now_ms)),
         };
         rested_ms = since_ms;
-        let endless = world.log.events > plan.events.saturating_mul(HEAL_EVENTS);
+        let begun = plan.events.saturating_add(world.leases.lull_events);
+        let endless = world.log.events > begun.saturating_mul(HEAL_EVENTS);
         if endless || since_ms.is_some_and(|since_ms| world.now_ms > since_ms + STILL_MS) {
             break;
         }

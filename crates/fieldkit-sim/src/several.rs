@@ -6,9 +6,11 @@
 //! Absent on purpose: cards (kits without a hub have them), and verdicts (`check`).
 
 mod books;
+mod leases;
 mod people;
 
 use self::books::Books;
+pub use self::leases::{Leases, TEE};
 use crate::genesis::NOON_MS;
 use crate::kit::{Kit, Taken};
 use crate::log::PutBack;
@@ -55,6 +57,10 @@ pub enum Between {
     Holds { till: usize, page: u64, life: u32 },
     /// Somebody looks whether limited goods sell again.
     Gate { kit: usize, life: u32 },
+    /// Somebody leases, delivers or buys ordinary goods.
+    Trade,
+    /// A time service finds a kit's clock.
+    Time { kit: usize, life: u32 },
 }
 
 /// A link.
@@ -152,7 +158,7 @@ impl World {
             ];
             Command::AddItem(NewItem { sku: sku.to_owned(), edits, count: Some(count) })
         };
-        let todo = VecDeque::from([goods("TEE", Limit::Soft, 500), goods(DROP, Limit::Hard, several.units)]);
+        let todo = VecDeque::from([goods(TEE, Limit::Soft, 500), goods(DROP, Limit::Hard, several.units)]);
         self.add_till(hub, 0, todo);
         for kit in 0..hub {
             for number in 0..self.swarm.tills {
@@ -162,16 +168,19 @@ impl World {
         for kit in 0..=hub {
             self.begin_watch(kit);
         }
+        self.trade_soon();
     }
 
     pub(crate) fn is_past(&self, between: &Between) -> bool {
         let lives = |kit: usize, life: u32| self.kits[kit].life == life;
         match between {
-            Between::OpenLink { .. } => false,
+            Between::OpenLink { .. } | Between::Trade => false,
             Between::Frame { link, epoch, .. } | Between::Idle { link, epoch } => {
                 self.links[*link].epoch != *epoch || !self.links[*link].is_open()
             }
-            Between::Sign { kit, life } | Between::Gate { kit, life } => !lives(*kit, *life),
+            Between::Sign { kit, life } | Between::Gate { kit, life } | Between::Time { kit, life } => {
+                !lives(*kit, *life)
+            }
             Between::Told { till, page, .. } => self.tills[*till].page != *page,
             Between::Holds { till, page, life } => {
                 self.tills[*till].page != *page || !lives(self.tills[*till].kit, *life)
@@ -212,6 +221,8 @@ impl World {
             }
             Between::Holds { till, .. } => self.page_holds(till),
             Between::Gate { kit, .. } => self.look_at_gate(kit),
+            Between::Trade => self.trade(),
+            Between::Time { kit, .. } => self.confirm_time(kit),
         }
     }
 
@@ -227,6 +238,7 @@ impl World {
         if self.swarm.several.is_none() {
             return;
         }
+        self.set_clock(kit);
         if std::mem::take(&mut self.kits[kit].restored)
             && let Some(stream) = self.own_stream(kit)
         {

@@ -11,7 +11,7 @@ use crate::log::{Given, Log, Said, Told};
 use crate::people::Till;
 use crate::planted::Planted;
 use crate::random::Random;
-use crate::several::{Between, Link, Stall};
+use crate::several::{Between, Leases, Link, Stall};
 use crate::storage::Storages;
 use crate::swarm::{Fault, Swarm};
 use crate::terminal::Terminal;
@@ -130,6 +130,8 @@ pub struct World {
     pub links: Vec<Link>,
     /// What came of limited goods.
     pub stall: Stall,
+    /// Ordinary goods that kits lease.
+    pub leases: Leases,
 }
 
 impl World {
@@ -168,6 +170,7 @@ impl World {
             armed: BTreeSet::new(),
             links: Vec::new(),
             stall: Stall::default(),
+            leases: Leases::new(seed),
             swarm,
         };
         if world.swarm.several.is_some() {
@@ -355,7 +358,7 @@ impl World {
     }
 
     /// Gives a command to the engine.
-    fn hand(&mut self, kit: usize, ticket: Ticket, command: Command, actor: Actor, key: CommandKey) {
+    pub(crate) fn hand(&mut self, kit: usize, ticket: Ticket, command: Command, actor: Actor, key: CommandKey) {
         let (wall_ms, quality) = self.wall(kit);
         let asked = Asked { command, event: Some(self.genesis.event), actor, key, wall_ms, quality };
         self.kits[kit].open = true;
@@ -371,7 +374,8 @@ impl World {
             self.log.reached("clock_behind_floor");
             return (wall_ms, ClockQuality::Unverified);
         }
-        (wall_ms, ClockQuality::System)
+        let confirmed = self.kits[kit].confirmed && wall_ms >= floor_ms;
+        (wall_ms, if confirmed { ClockQuality::Confirmed } else { ClockQuality::System })
     }
 
     pub(crate) fn close_soon(&mut self, kit: usize) {
@@ -472,6 +476,7 @@ impl World {
         let entries = self.terminals[kit].entries.len();
         let ops = self.kits[kit].write(turn, self.planted);
         self.print_at_once(kit);
+        self.note_leases(kit, &ops);
         for op in &ops {
             self.log.add_bytes(&op.hash.0[..8]);
             if op.op.kind == PAYMENT_INTENDED {

@@ -25,7 +25,7 @@ fn without_any_one_rule_limited_goods_are_oversold() {
         let oversold = (1..=SEEDS).find_map(|seed| {
             let plan = Plan { kinds: rule.trials(), ..rule.plan(seed, EVENTS) };
             let without = run(&plan).stall.oversold;
-            let with = || run(&Plan { planted: None, ..plan.clone() }).stall.oversold;
+            let with = || run(&Plan { planted: None, ..plan }).stall.oversold;
             (without > 0 && without > with()).then_some((seed, without))
         });
         let (seed, units) = oversold.unwrap_or_else(|| panic!("{} oversells nothing in {SEEDS} seeds", rule.word()));

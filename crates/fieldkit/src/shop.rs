@@ -303,6 +303,7 @@ impl Shop {
         self.pace.ticket += 1;
         let ticket = Ticket(self.pace.ticket);
         self.pace.replies.insert(ticket, reply);
+        self.tell_time();
         let (wall_ms, quality) = self.standing.time(self.engine.ledger().floor_ms);
         let event = event.or(self.standing.event);
         let asked = Asked { command, event, actor: self.actor, key, wall_ms, quality };
@@ -542,7 +543,9 @@ impl Shop {
     }
 
     fn look(&mut self, look: Box<dyn FnOnce(&Shelf<'_>) + Send>) {
+        self.tell_time();
         let gate = self.standing.event.map(|event| self.engine.gate(event)).unwrap_or_default();
+        let leases = self.standing.event.map(|event| self.engine.leases(event)).unwrap_or_default();
         let ledger = self.engine.ledger();
         let (now_ms, quality) = self.standing.time(ledger.floor_ms);
         let key = self.engine.signing_key();
@@ -559,6 +562,7 @@ impl Shop {
             stream: self.engine.newest_stream(),
             durability: self.standing.durability,
             gate,
+            leases,
             black_box: self.standing.box_word(),
             box_same_medium: self.standing.box_same_medium(),
             safe_mode: self.standing.safe_mode,

@@ -18,6 +18,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 const BUILD_FLOOR_MS: u64 = 1_793_491_200_000;
 /// How far back a clock may step before it is doubted.
 const STEP_MS_MAX: u64 = 300_000;
+/// Stands where the time service of systemd has set the clock since the machine was started: a second source.
+const TIME_SERVICE_MARK: &str = "/run/systemd/timesync/synchronized";
 /// Holds the chosen event's id.
 const EVENT_FILE: &str = "event";
 /// Counts starts that never came to serve.
@@ -123,11 +125,8 @@ impl Standing {
     /// The time for the next op, and how far to believe it: never before the newest op known.
     pub fn time(&self, floor_ms: u64) -> (u64, ClockQuality) {
         let wall = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis());
-        let wall = u64::try_from(wall).unwrap_or(0);
-        let floor = floor_ms.max(BUILD_FLOOR_MS);
-        let quality =
-            if wall.saturating_add(STEP_MS_MAX) < floor { ClockQuality::Unverified } else { ClockQuality::System };
-        (wall.max(floor_ms), quality)
+        let wall_ms = u64::try_from(wall).unwrap_or(0);
+        (wall_ms.max(floor_ms), believed(wall_ms, floor_ms, Path::new(TIME_SERVICE_MARK).exists()))
     }
 
     /// What a person at the command line must hear before anything else: notices about the second copy.
@@ -342,6 +341,18 @@ fn chosen(data: &Path, ledger: &Ledger) -> Option<OpId> {
     id.filter(open).or_else(|| newest_open(ledger))
 }
 
+/// How far a wall clock is to be believed; `confirmed` by a time service, which no newer op may contradict.
+fn believed(wall_ms: u64, floor_ms: u64, confirmed: bool) -> ClockQuality {
+    let floor_ms = floor_ms.max(BUILD_FLOOR_MS);
+    if wall_ms.saturating_add(STEP_MS_MAX) < floor_ms {
+        ClockQuality::Unverified
+    } else if confirmed && wall_ms >= floor_ms {
+        ClockQuality::Confirmed
+    } else {
+        ClockQuality::System
+    }
+}
+
 /// What stands in the place of a box that is not there.
 fn where_it_was(dir: &Path) -> &'static str {
     if dir.is_dir() {
@@ -420,6 +431,17 @@ mod tests {
             lists_old: false,
             starts: None,
         }
+    }
+
+    #[test]
+    fn a_clock_is_confirmed_by_a_time_service_and_not_against_newer_ops() {
+        let floor_ms = BUILD_FLOOR_MS + 1_000_000;
+        let of = |wall_ms| [false, true].map(|confirmed| believed(wall_ms, floor_ms, confirmed));
+        assert_eq!(of(floor_ms), [ClockQuality::System, ClockQuality::Confirmed]);
+        assert_eq!(of(floor_ms - 1), [ClockQuality::System; 2]);
+        assert_eq!(of(floor_ms - STEP_MS_MAX), [ClockQuality::System; 2]);
+        assert_eq!(of(floor_ms - STEP_MS_MAX - 1), [ClockQuality::Unverified; 2]);
+        assert_eq!(believed(BUILD_FLOOR_MS - 1, 0, true), ClockQuality::System);
     }
 
     #[test]

@@ -60,6 +60,38 @@ record! {
 }
 
 record! {
+    /// Rights of a pool that sells on at zero, given from the author to another replica for a time.
+    pub struct RightsLeased {
+        /// The SKU, in words.
+        pub sku: String,
+        /// Who may use them.
+        pub to: ReplicaKey,
+        /// Which.
+        pub ranges: Vec<UnitRange>,
+        /// For how long from this op on, in milliseconds.
+        pub term_ms: u64,
+        /// The author's wall clock, milliseconds since 1970 UTC, where a second source had confirmed it.
+        pub confirmed_ms: Option<u64>,
+        /// Why.
+        pub reason: String,
+    }
+}
+
+record! {
+    /// A lease is over: what its holder has of it goes to the author as the next generation.
+    pub struct LeaseLapsed {
+        /// The SKU, in words.
+        pub sku: String,
+        /// The `RightsLeased`.
+        pub lease: OpId,
+        /// Who had it.
+        pub holder: ReplicaKey,
+        /// What the holder had of it, as far as the author knew.
+        pub ranges: Vec<UnitRange>,
+    }
+}
+
+record! {
     /// A holder is declared lost, and what it held goes to the author as the next generation.
     pub struct HolderDeclaredLost {
         /// The SKU, in words.

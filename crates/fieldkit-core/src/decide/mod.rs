@@ -8,6 +8,7 @@ mod catalogue;
 mod drawer;
 mod event;
 mod give_back;
+mod lease;
 mod report;
 mod rights;
 mod sale;
@@ -32,6 +33,7 @@ use crate::ledger::Ledger;
 use crate::op::Actor;
 use crate::order::Order;
 use crate::refusal::{PaymentRefusal, Refusal};
+use std::collections::BTreeSet;
 
 /// A wish from the edge.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -177,6 +179,24 @@ pub enum Command {
         /// The `RightsAsked` that this answers, where it does.
         answers: Option<OpId>,
     },
+    /// Give rights to units of a soft pool to another replica for a time.
+    LeaseRights {
+        /// The SKU.
+        sku: String,
+        /// How many.
+        quantity: i64,
+        /// To whom.
+        to: ReplicaKey,
+        /// For how long, in milliseconds.
+        term_ms: u64,
+        /// Why.
+        reason: String,
+    },
+    /// Say that a lease is over: the replica's alone.
+    LapseLease {
+        /// The op that gave it.
+        lease: OpId,
+    },
     /// Ask another replica for rights.
     AskRights {
         /// The SKU.
@@ -317,7 +337,8 @@ impl Command {
             Command::GrantRights { .. } | Command::ReleaseUnits { .. } | Command::AskRights { .. } => {
                 Givers::Any(&[Role::Owner, Role::Seller])
             }
-            Command::SetWatch { .. } | Command::TakeOver { .. } => Givers::Devices,
+            Command::LeaseRights { .. } => Givers::Persons(&[Role::Owner, Role::Seller]),
+            Command::SetWatch { .. } | Command::TakeOver { .. } | Command::LapseLease { .. } => Givers::Devices,
             Command::AdmitHolding { how: Admission::Slip, .. } => Givers::Persons(&[Role::Owner, Role::Seller]),
             Command::AdmitHolding { how: Admission::Owner, .. } => Givers::Persons(&[Role::Owner]),
             Command::AnswerKeeper { .. } | Command::VowKeeping { .. } => Givers::Any(&[Role::Owner]),
@@ -345,6 +366,15 @@ pub enum Gate {
     Shut,
 }
 
+/// What a replica may do about leases now, by a clock that may be trusted. Without one it may do nothing.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LeaseTimes {
+    /// Leases to it that are not near their end: their units may be sold.
+    pub live: BTreeSet<OpId>,
+    /// Leases of it whose term and margin are over.
+    pub over: BTreeSet<OpId>,
+}
+
 /// Where a command is decided: by which replica, at which event.
 #[derive(Clone, Debug)]
 pub struct Place {
@@ -354,12 +384,14 @@ pub struct Place {
     pub event: Option<OpId>,
     /// Whether it may use its rights.
     pub gate: Gate,
+    /// What it may do about leases.
+    pub leases: LeaseTimes,
 }
 
 impl Place {
-    /// A replica at an event that may use its rights.
+    /// A replica at an event that may use its rights, and has no clock for leases.
     pub fn at(replica: ReplicaKey, event: Option<OpId>) -> Self {
-        Place { replica, event, gate: Gate::Open }
+        Place { replica, event, gate: Gate::Open, leases: LeaseTimes::default() }
     }
 
     /// Whether rights may not be used now.
@@ -378,7 +410,7 @@ impl Place {
 
     /// The same replica at the event of `order`.
     fn of(&self, order: &Order) -> Place {
-        Place { replica: self.replica, event: Some(order.event), gate: self.gate }
+        Place { event: Some(order.event), ..self.clone() }
     }
 
     /// The event's space, and the event, open or closed.
@@ -437,6 +469,11 @@ pub fn decide(ledger: &Ledger, command: &Command, place: &Place, context: &Conte
         Command::GrantRights { sku, quantity, to, reason, answers } => {
             rights::grant(ledger, sku, *quantity, *to, reason, *answers, place)
         }
+        Command::LeaseRights { sku, quantity, to, term_ms, reason } => {
+            let wanted = lease::Wanted { sku, quantity: *quantity, to: *to, term_ms: *term_ms, reason };
+            lease::lease(ledger, &wanted, place, context)
+        }
+        Command::LapseLease { lease } => lease::lapse(ledger, *lease, place),
         Command::AskRights { sku, of, quantity } => watch::ask(ledger, sku, *of, *quantity, place),
         Command::VowKeeping { label } => watch::vow(ledger, label, place),
         Command::SetWatch { witnesses, lost, nonce } => watch::set(ledger, witnesses, lost, *nonce, place),

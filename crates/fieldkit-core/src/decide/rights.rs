@@ -5,7 +5,7 @@
 //! A kit that is alone holds everything, its own past lives included.
 //! Absent on purpose: when to give to whom, and the gate after a start (`fieldkit-engine`).
 
-use super::{Place, text};
+use super::{Place, lease, text};
 use crate::author::Draft;
 use crate::body::{
     Body, HolderDeclaredLost, Limit, RightsGranted, RightsReturned, RightsUsed, RightsWrittenOff, StockReason,
@@ -44,7 +44,8 @@ impl Holding {
         let mut holding =
             Holding { free, here, drafts, elsewhere, shut, resting: event.resting(pool_id, &place.replica) };
         let Some(pool) = event.pools.get(&pool_id) else { return holding };
-        holding.free = event.usable(pool_id, &place.replica);
+        // What it had for a time when the pool became limited rests.
+        holding.free = lease::for_good(event, pool_id, place.replica, event.usable(pool_id, &place.replica));
         for (holder, held) in pool.holders() {
             if holder == place.replica || held <= 0 {
                 continue;

@@ -4,7 +4,7 @@
 //! Absent on purpose: what becomes of a payment (`settle`, `report`).
 
 use super::rights::{self, Holding};
-use super::{Place, amount, dot, next_receipt, plain, settle, shown, sum, text};
+use super::{Place, amount, dot, lease, next_receipt, plain, settle, shown, sum, text};
 use crate::author::{Context, Draft};
 use crate::body::{Body, CashTender, Fiscal, Limit, Line, OrderOpened, OrderPlaced, Plan, Source, Tender};
 use crate::event::Event;
@@ -370,9 +370,10 @@ pub(super) fn charged(minor: i64, currency: &str, due: Money) -> Result<i64, Ref
     }
 }
 
-/// Names the units of lines from hard pools, which refuse what this replica does not hold.
+/// Names the units of lines from hard pools, which refuse what this replica does not hold, and leased ones of others.
 fn name_units(ledger: &Ledger, lines: &mut [Line], place: &Place) -> Result<Vec<Draft>, Refusal> {
     let (id, space, event) = place.open_event(ledger)?;
+    lease::name_leased(event, id, lines, place);
     let hard = |(sku, _): &(&str, i64)| rights::limit(event, sku) == Limit::Hard;
     let wanted = quantities(lines).into_iter().filter(hard).map(|(sku, quantity)| (sku.to_owned(), quantity));
     let wanted: Vec<(String, i64)> = wanted.collect();

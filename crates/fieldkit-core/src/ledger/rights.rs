@@ -5,10 +5,14 @@
 //! stream, and position 0, where no op can be.
 //! Absent on purpose: the sums themselves (`pool`), and which ops belong to a branch (`fork`).
 
-use super::{AnomalyKind, Ledger, number};
-use crate::body::{Body, HolderAnswered, HoldingAdmitted, RightsAsked, RightsGranted, UnitRange, WatchSet};
+use super::{AnomalyKind, Ledger, Stream, number};
+use crate::body::{
+    Body, HolderAnswered, HoldingAdmitted, LeaseLapsed, RightsAsked, RightsGranted, RightsLeased, UnitRange, WatchSet,
+};
 use crate::event::{Ask, Fresh, HolderAnswer, KeeperGrant, Watch, Word};
 use crate::id::{OpId, PoolId, ReplicaKey, Space, StreamId};
+use crate::lattice;
+use crate::lease::Lease;
 use crate::op::SealedOp;
 use crate::order::UnitsMoved;
 use crate::pool::{Deed, deeds};
@@ -35,6 +39,11 @@ impl Ledger {
         for (deed, ranges) in deeds(&op.hash, &event_id, body) {
             self.fold_deed(op, event_id, &ranges, deed);
             self.fold_fresh(op, event_id, &ranges, deed);
+        }
+        match body {
+            Body::RightsLeased(leased) => self.fold_lease(op, event_id, leased),
+            Body::LeaseLapsed(lapsed) => self.fold_lapse(op, event_id, lapsed),
+            _ => {}
         }
     }
 
@@ -79,6 +88,35 @@ impl Ledger {
             Deed::Declare(_) => fresh.ranges.extend(sound.map(|range| range.next())),
             _ => fresh.ranges.extend(sound),
         }
+    }
+
+    /// A lease runs until its giver says that it is over. What a forked replica leases behind its fork rests.
+    fn fold_lease(&mut self, op: &SealedOp, event_id: OpId, body: &RightsLeased) {
+        let Some(Stream { replica: Some(from), space: Some(space), seen, .. }) = self.streams.get(&op.op.stream) else {
+            return;
+        };
+        let (from, seen) = (*from, seen.get(&StreamId::of(&body.to, space)));
+        if self.is_behind_a_fork(op) {
+            return;
+        }
+        let Some(event) = self.events.get_mut(&event_id) else { return };
+        let ranges: Vec<UnitRange> = body.ranges.iter().filter(|range| range.is_sound()).copied().collect();
+        for range in ranges.iter().filter(|_| body.to != from) {
+            event.pools.entry(range.pool).or_default().givers.insert(from);
+        }
+        let (sku, to, term_ms, confirmed_ms) = (body.sku.clone(), body.to, body.term_ms, body.confirmed_ms);
+        let given_ms = op.op.stamp.physical_ms;
+        event.leases.insert(op.id(), Lease { sku, from, to, ranges, term_ms, confirmed_ms, given_ms, seen });
+    }
+
+    /// A lease is over for everybody. One that the author had not seen may come in later, and would be there or not by
+    /// the order of arrival.
+    fn fold_lapse(&mut self, op: &SealedOp, event_id: OpId, body: &LeaseLapsed) {
+        let knew = self.streams.get(&op.op.stream).is_some_and(|known| lattice::contains(&known.seen, body.lease));
+        let Some(event) = self.events.get_mut(&event_id).filter(|_| knew) else {
+            return self.anomaly(op, AnomalyKind::Missing, "the lease is not known");
+        };
+        event.leases.remove(&body.lease);
     }
 
     /// What a grant is beside its rights: the answer to an ask, and a keeper's word. `false` where it comes too late for

@@ -316,7 +316,14 @@ fn rights_body(known: BoxedStrategy<OpId>) -> impl Strategy<Value = Body> {
             to,
             ranges
         })),
-        (known, ranges()).prop_map(|(order, ranges)| Body::RightsUsed(RightsUsed { order, ranges })),
+        (known.clone(), ranges()).prop_map(|(order, ranges)| Body::RightsUsed(RightsUsed { order, ranges })),
+        (text(), replica(), ranges(), any::<u64>(), option::of(any::<u64>()), text()).prop_map(
+            |(sku, to, ranges, term_ms, confirmed_ms, reason)| {
+                Body::RightsLeased(RightsLeased { sku, to, ranges, term_ms, confirmed_ms, reason })
+            }
+        ),
+        (text(), known, replica(), ranges())
+            .prop_map(|(sku, lease, holder, ranges)| { Body::LeaseLapsed(LeaseLapsed { sku, lease, holder, ranges }) }),
         (text(), ranges(), reason()).prop_map(|(sku, ranges, reason)| Body::RightsWrittenOff(RightsWrittenOff {
             sku,
             ranges,

@@ -175,6 +175,8 @@ fn acts(op: &SealedOp, body: &Body, event: OpId, by: ReplicaKey) -> Vec<(UnitRan
         Body::RightsUsed(body) => each(&body.ranges, Act::Taken),
         Body::RightsWrittenOff(body) => each(&body.ranges, Act::Ended),
         Body::HolderDeclaredLost(body) => again(&body.ranges, Act::Lost(body.holder), by),
+        Body::RightsLeased(body) => each(&body.ranges, Act::Given(body.to)),
+        Body::LeaseLapsed(body) => again(&body.ranges, Act::Lost(body.holder), by),
         _ => Vec::new(),
     }
 }

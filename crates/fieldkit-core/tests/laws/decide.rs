@@ -7,7 +7,7 @@ use fieldkit_core::body::{Body, Direction, Edit, Limit, Prices};
 use fieldkit_core::decide::{
     self, Command, ImportRow, LineRequest, NewEvent, NewItem, OrderRequest, Place, StockChange, TenderRequest,
 };
-use fieldkit_core::id::{OpId, Space};
+use fieldkit_core::id::{OpId, ReplicaKey, Space};
 use fieldkit_core::money::Money;
 use fieldkit_core::op::{Actor, OP_BYTES_MAX};
 use fieldkit_core::order::Discount;
@@ -120,6 +120,10 @@ fn command(orders: Vec<OpId>) -> BoxedStrategy<Command> {
             .prop_map(|(order, lines, reason, restock)| Command::Refund { order, lines, reason, restock, in_cash: restock }),
         1 => (order.clone(), arbitrary::text()).prop_map(|(order, reason)| Command::Void { order, reason }),
         1 => (order.clone(), order.clone()).prop_map(|(order, refund)| Command::UndoRefund { order, refund }),
+        1 => (sku(), arbitrary::number(), any::<u64>(), arbitrary::text()).prop_map(|(sku, quantity, term_ms, reason)| {
+            Command::LeaseRights { sku, quantity, to: ReplicaKey([7; 32]), term_ms, reason }
+        }),
+        1 => order.clone().prop_map(|lease| Command::LapseLease { lease }),
         6 => about_payments(order),
         1 => arbitrary::number().prop_map(|amount| Command::OpenDrawer { amount }),
         1 => (arbitrary::direction(), arbitrary::number(), arbitrary::text())

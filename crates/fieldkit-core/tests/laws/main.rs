@@ -12,6 +12,7 @@ mod decide;
 mod drawer;
 mod forks;
 mod intervals;
+mod leases;
 mod merge;
 mod model;
 mod money;

@@ -6,7 +6,8 @@ use fieldkit_core::author::{Author, Context, Draft};
 use fieldkit_core::body::*;
 use fieldkit_core::codec::Canonical;
 use fieldkit_core::decide::{
-    self, Command, Founding, ImportRow, LineRequest, NewEvent, NewItem, OrderRequest, Place, StockChange, TenderRequest,
+    self, Command, Founding, ImportRow, LeaseTimes, LineRequest, NewEvent, NewItem, OrderRequest, Place, StockChange,
+    TenderRequest,
 };
 use fieldkit_core::id::{Hash, OpId, PoolId, ReplicaKey, Space, Zero};
 use fieldkit_core::ledger::{AnomalyKind, Ledger};
@@ -32,6 +33,8 @@ pub struct Kit {
     /// All ops that it holds, causes first.
     pub log: Vec<SealedOp>,
     pub wall_ms: u64,
+    /// What its clock says of leases.
+    pub leases: LeaseTimes,
 }
 
 pub struct World {
@@ -79,7 +82,8 @@ impl Kit {
     pub fn new(number: u8) -> Self {
         let key = SigningKey::from_bytes(&[number + 1; 32]);
         let author = Author::new(ReplicaKey(key.verifying_key().to_bytes()), None);
-        Kit { key, author, ledger: Ledger::default(), log: Vec::new(), wall_ms: NOON_MS + u64::from(number) * 7_000 }
+        let wall_ms = NOON_MS + u64::from(number) * 7_000;
+        Kit { key, author, ledger: Ledger::default(), log: Vec::new(), wall_ms, leases: LeaseTimes::default() }
     }
 
     pub fn write(&mut self, drafts: Vec<Draft>, actor: Actor) -> Vec<SealedOp> {
@@ -91,7 +95,7 @@ impl Kit {
 
     /// Decides and writes; the ops are checked as they are made.
     pub fn run(&mut self, command: &Command, event: Option<OpId>, actor: Actor) -> Result<Vec<SealedOp>, Refusal> {
-        let place = Place::at(self.author.replica, event);
+        let place = Place { leases: self.leases.clone(), ..Place::at(self.author.replica, event) };
         let context = Context { actor, wall_ms: self.wall_ms, quality: ClockQuality::System, key: None };
         let drafts = decide::decide(&self.ledger, command, &place, &context)?;
         let ops = self.write(drafts, actor);

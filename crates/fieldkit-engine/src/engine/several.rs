@@ -5,7 +5,8 @@
 //! Absent on purpose: which witness says what, and when goods move (`watch_desk`, `stock_desk`).
 
 use super::*;
-use fieldkit_core::body::Admission;
+use fieldkit_core::body::{Admission, Limit, UnitRange};
+use fieldkit_core::decide::LeaseTimes;
 use fieldkit_core::fork;
 use fieldkit_core::pool::deeds;
 
@@ -26,6 +27,29 @@ impl Engine {
     /// Whether limited goods may be sold at an event, and what may be if not.
     pub fn gate(&mut self, event: OpId) -> Gate {
         self.gate_of(Some(event))
+    }
+
+    /// What this replica may do about the leases of an event, by the time that it was told last.
+    pub fn leases(&self, event: OpId) -> LeaseTimes {
+        let trusting = self.planted.is(Mistake::LeaseAfterReboot);
+        self.leases.times(&self.ledger, self.author.replica, event, trusting)
+    }
+
+    /// Where a command is decided, and when.
+    pub(super) fn place_of(&mut self, asked: &Asked) -> Place {
+        if asked.quality == ClockQuality::Confirmed {
+            self.leases.confirm(asked.wall_ms);
+        }
+        let leases = asked.event.map(|event| self.leases(event)).unwrap_or_default();
+        Place { replica: self.author.replica, event: asked.event, gate: self.gate_of(asked.event), leases }
+    }
+
+    /// When an `Input::Tick` is wanted, if nothing else comes.
+    pub fn poll_watch(&self) -> Option<u64> {
+        let needs = self.unwitnessed.front().and_then(|release| release.needs.first());
+        // Leases are looked at when all is durable, which is an input of its own.
+        let lease = self.leases.poll_timeout().filter(|_| self.is_durable());
+        self.watch.poll_timeout(needs).into_iter().chain(lease).min()
     }
 
     pub(super) fn gate_of(&mut self, event: Option<OpId>) -> Gate {
@@ -141,6 +165,12 @@ impl Engine {
         }
     }
 
+    pub(super) fn work_leases(&mut self) {
+        if let Some((event, command, key)) = self.leases.act(&self.ledger, self.author.replica) {
+            self.report(Reporter::Lease, event, command, key);
+        }
+    }
+
     fn report(&mut self, reporter: Reporter, event: OpId, command: Command, key: CommandKey) {
         let ticket = self.reports.begin(reporter);
         self.outputs.push_back(Output::Decide(ticket, Some(event), Box::new(command), key));
@@ -181,13 +211,22 @@ impl Engine {
         match body {
             Body::WatchSet(_) | Body::HoldingAdmitted(_) => self.watch_ops.push((event, op.op.seq, body)),
             body => {
-                let uses = matches!(body, Body::HolderAnswered(_)) || !deeds(&op.hash, &event, &body).is_empty();
+                let limited = |range: &UnitRange| self.is_limited(event, range.pool);
+                let deeds = deeds(&op.hash, &event, &body);
+                let mut ranges = deeds.iter().flat_map(|(_, ranges)| ranges);
+                let uses = matches!(body, Body::HolderAnswered(_)) || ranges.any(limited);
                 if uses {
                     let head = Head { seq: op.op.seq, hash: op.hash };
                     self.used.insert(event, (op.op.stream, head));
                 }
             }
         }
+    }
+
+    fn is_limited(&self, event: OpId, pool: PoolId) -> bool {
+        let event = self.ledger.events.get(&event);
+        let item = event.and_then(|event| event.items.get(&event.pools.get(&pool)?.sku));
+        item.is_some_and(|item| item.limit() == Limit::Hard)
     }
 
     /// Releases what is durable and seen by whoever watches; witnesses that take too long are given up.

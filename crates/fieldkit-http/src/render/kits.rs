@@ -47,11 +47,12 @@ pub fn meant(shelf: &Shelf<'_>, name: &str) -> Vec<ReplicaKey> {
     }
 }
 
-/// Limited goods of the open event.
+/// Limited goods of the open event, and ordinary ones of which some are leased.
 pub fn pools(shelf: &Shelf<'_>) -> Vec<wire::Pool> {
     let Some((id, event)) = super::open_event(shelf) else { return Vec::new() };
-    let hard = event.items.iter().filter(|(_, item)| item.limit() == Limit::Hard);
-    hard.filter_map(|(sku, _)| pool(shelf, id, event, sku)).collect()
+    let leased = |sku: &String| event.leases.values().any(|lease| lease.sku == *sku);
+    let shared = event.items.iter().filter(|(sku, item)| item.limit() == Limit::Hard || leased(sku));
+    shared.filter_map(|(sku, _)| pool(shelf, id, event, sku)).collect()
 }
 
 /// Limited goods of one SKU of the open event.
@@ -85,16 +86,39 @@ fn pool(shelf: &Shelf<'_>, id: OpId, event: &Event, sku: &str) -> Option<wire::P
         elsewhere,
         sold: event.sold(pool_id),
         at_rest: rights.map_or(0, Pool::frozen).saturating_add(event.resting(pool_id, &shelf.replica)),
-        shut: shelf.gate == Gate::Shut,
+        shut: item.limit() == Limit::Hard && shelf.gate == Gate::Shut,
         holders,
         asks: asks.map(asked).collect(),
+        leases: leases(shelf, pool_id, event),
     })
 }
 
-/// Units that this kit may sell, and those that others may.
+/// Leases of a pool that are not over, and how they stand here.
+fn leases(shelf: &Shelf<'_>, pool_id: PoolId, event: &Event) -> Vec<wire::Lease> {
+    let Some(pool) = event.pools.get(&pool_id) else { return Vec::new() };
+    let zone = super::zone(Some(event));
+    let of_pool = event.leases.iter().filter(|(_, lease)| lease.ranges.iter().any(|range| range.pool == pool_id));
+    let told = of_pool.map(|(id, lease)| wire::Lease {
+        lease_id: id.text(),
+        from: shelf.ledger.label(&lease.from),
+        to: shelf.ledger.label(&lease.to),
+        own: lease.to == shelf.replica,
+        held: i64::try_from(lease.held(pool_id, pool).count()).unwrap_or(i64::MAX),
+        until: super::time(lease.given_ms.saturating_add(lease.term_ms), zone),
+        rests: lease.to == shelf.replica && !shelf.leases.live.contains(id),
+    });
+    told.collect()
+}
+
+/// Units that this kit may sell, and those that others may. Ordinary goods are everybody's but for what is leased.
 pub fn units(shelf: &Shelf<'_>, id: OpId, event: &Event, sku: &str) -> (i64, i64) {
     let pool_id = PoolId::of(&id, sku);
     let hard = event.items.get(sku).is_some_and(|item| item.limit() == Limit::Hard);
+    if !hard && !event.leases.is_empty() {
+        let away = event.leased(pool_id, |_, lease| lease.to != shelf.replica).count();
+        let here = event.here_for(pool_id, &shelf.replica, &shelf.leases.live);
+        return (here, i64::try_from(away).unwrap_or(i64::MAX));
+    }
     let Some(rights) = event.pools.get(&pool_id).filter(|_| hard && shelf.ledger.replicas.len() > 1) else {
         return (event.here(pool_id), 0);
     };

@@ -22,15 +22,26 @@ pub async fn list(State(shop): State<Shop>) -> Result<Json<Vec<wire::Pool>>, Pro
     Ok(Json(shop.look(render::pools).await?))
 }
 
-/// Give limited goods to another kit
+/// Give limited goods to another kit, or ordinary ones for a time
+///
+/// With `term_ms` ordinary goods are leased: the other kit has them until the term is over, then they are this kit's again.
+/// Without it limited goods are given for good.
 #[utoipa::path(post, path = "/api/v1/rights/grant", operation_id = "grant_rights", tag = "kits",
     request_body = wire::NewGrant,
     params(("Idempotency-Key" = String, Header, description = "Names this request, so that it can be repeated")),
     responses((status = 201, description = "Who may sell them now", body = wire::Pool), Problem))]
 pub async fn grant(State(shop): State<Shop>, write: Write<wire::NewGrant>) -> Result<Answer<wire::Pool>, Problem> {
-    let wire::NewGrant { sku, quantity, to, reason } = write.body;
+    let wire::NewGrant { sku, quantity, to, reason, term_ms } = write.body;
     let to = kit_named(&shop, to).await?;
-    let command = Command::GrantRights { sku, quantity: quantity.0, to, reason, answers: None };
+    let quantity = quantity.0;
+    let command = match term_ms {
+        None => Command::GrantRights { sku, quantity, to, reason, answers: None },
+        // A term that is no number of milliseconds is as wrong as one of none.
+        Some(term) => {
+            let term_ms = u64::try_from(term.0).unwrap_or(0);
+            Command::LeaseRights { sku, quantity, to, term_ms, reason }
+        }
+    };
     let (pool, done) = give(&shop, command, write.key).await?;
     Ok(Answer::created(pool, done))
 }

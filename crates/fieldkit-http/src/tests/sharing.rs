@@ -29,6 +29,11 @@ async fn a_kit_that_is_alone_holds_all_and_can_ask_nobody() {
     kit.post("/api/v1/rights/grant", &grant("kit-2")).await.refused(404, "unknown_kit");
     kit.post("/api/v1/rights/grant", &grant("")).await.refused(404, "unknown_kit");
     kit.post("/api/v1/rights/grant", &grant(" KIT-1 ")).await.refused(404, "unknown_kit");
+    let lease = |sku: &str, term_ms: i64| json!({"sku": sku, "quantity": 1, "to": "kit-1", "term_ms": term_ms});
+    let kept = kit.post("/api/v1/rights/grant", &lease("PIN", 7_200_000)).await;
+    kept.refused(409, "not_leased");
+    assert_eq!(kept.json()["next_step"], "Leave the term out.");
+    kit.post("/api/v1/rights/grant", &lease("MUG", 7_200_000)).await.refused(404, "unknown_kit");
     kit.post("/api/v1/rights/lost", &json!({"sku": "PIN", "kit": "kit-2"})).await.refused(404, "unknown_kit");
     kit.get("/api/v1/bundle?for=kit-2").await.refused(404, "unknown_kit");
 }

@@ -48,6 +48,28 @@ pub struct Pool {
     pub holders: Vec<Holder>,
     /// Asks that were not answered yet.
     pub asks: Vec<Asked>,
+    /// Units that kits have for a time.
+    pub leases: Vec<Lease>,
+}
+
+/// Ordinary goods that a kit has for a time.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct Lease {
+    /// The lease.
+    pub lease_id: String,
+    /// The kit that gave them.
+    pub from: String,
+    /// The kit that has them.
+    pub to: String,
+    /// Whether that is the kit that answers.
+    pub own: bool,
+    /// Units that it has left.
+    pub held: i64,
+    /// When the term ends, by the clock of the kit that gave them.
+    pub until: String,
+    /// Whether this kit has them and does not sell by them: the end is near, or it was started since and cannot tell how late
+    /// it is.
+    pub rests: bool,
 }
 
 /// What a kit holds.
@@ -88,6 +110,10 @@ pub struct NewGrant {
     /// Why.
     #[serde(default)]
     pub reason: String,
+    /// For how long, in milliseconds, where they are ordinary goods; limited ones are given for good.
+    #[serde(default)]
+    #[schema(value_type = Option<u64>)]
+    pub term_ms: Option<Whole>,
 }
 
 /// An ask for limited goods of another kit.

@@ -6,6 +6,7 @@
 //! Absent on purpose: repair, and any decoder of its own (one in another language shares only test vectors).
 
 mod answers;
+mod leases;
 mod money;
 mod refold;
 mod several;

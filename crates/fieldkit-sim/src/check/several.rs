@@ -4,7 +4,7 @@
 //! answered: what buyers carried away. A unit may be sold twice only where words that were written down put it at risk.
 //! Absent on purpose: cards, which these kits do not take.
 
-use super::Findings;
+use super::{Findings, leases};
 use crate::log::Said;
 use crate::several::{DROP, Stall};
 use crate::world::World;
@@ -47,6 +47,10 @@ pub(super) fn check(world: &mut World, orders: u64, findings: &mut Findings) -> 
     taken_over(&together, findings);
     again(&together, orders, findings);
     let stall = units(world, &together, findings);
+    leases::check(world, &together.ops, findings);
+    if leases::contradicted(&together.ledger, world.genesis.event) {
+        world.log.reached("lease_contradicted");
+    }
     if world.log.lines.is_some() && stall.oversold > 0 {
         tell(world, &together);
     }
@@ -386,7 +390,9 @@ fn units(world: &World, together: &Together, findings: &mut Findings) -> Stall {
         .filter(|op| !together.ops.contains_key(&op.hash))
         .map(|op| (op.hash, op))
         .collect();
-    let carried = Reckoning::of(together.ops.values().chain(destroyed.into_values()));
+    let mut carried = Reckoning::of(together.ops.values().chain(destroyed.into_values()));
+    let limited = PoolId::of(&world.genesis.event, DROP);
+    carried.used.retain(|(pool, ..), _| *pool == limited);
     let twice = carried.twice();
     let oversold: u64 = twice.values().sum();
     let named = |unit: &(PoolId, u64)| carried.at_risk.get(unit).copied().unwrap_or(0);

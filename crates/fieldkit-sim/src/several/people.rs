@@ -4,7 +4,7 @@
 //! bring back.
 //! Absent on purpose: cards, and what people do at kits alone (`people`).
 
-use super::DROP;
+use super::{DROP, TEE};
 use crate::kit::Kit;
 use crate::log::Said;
 use crate::world::World;
@@ -27,6 +27,21 @@ fn none() -> String {
     String::new()
 }
 
+/// A sale for cash of so many of an item.
+pub(super) fn sale_of(sku: &str, quantity: i64, till: &str) -> Command {
+    let line =
+        LineRequest { sku: sku.to_owned(), quantity, price: None, discount: Discount::None, discount_reason: none() };
+    Command::PlaceOrder(OrderRequest {
+        lines: vec![line],
+        discount: Discount::None,
+        discount_reason: none(),
+        tenders: vec![TenderRequest::Cash { minor: 10_000, currency: "EUR".to_owned() }],
+        expected_total: None,
+        source: Source { till: till.to_owned(), campaign: none(), session: none(), variant: none() },
+        cart_opened_ms: None,
+    })
+}
+
 impl World {
     /// A till of a kit among others: buyers of limited goods, and a crew that knows its last slip.
     pub(crate) fn visit(&mut self, till: usize) {
@@ -44,6 +59,9 @@ impl World {
         if self.healing {
             self.tills[till].rests = true;
             return self.wake(till, 10_000);
+        }
+        if let Some(wait_ms) = self.lull() {
+            return self.wake(till, wait_ms);
         }
         let ledger = self.kits[kit].engine.as_ref().map(fieldkit_engine::Engine::ledger);
         let event = ledger.and_then(|ledger| ledger.events.get(&self.genesis.event));
@@ -67,23 +85,8 @@ impl World {
 
     fn buy(&mut self, till: usize) -> Command {
         let quantity = i64::try_from(self.people.within(1, 2)).unwrap_or(1);
-        let sku = if self.people.chance(650) { DROP } else { "TEE" };
-        let line = LineRequest {
-            sku: sku.to_owned(),
-            quantity,
-            price: None,
-            discount: Discount::None,
-            discount_reason: none(),
-        };
-        Command::PlaceOrder(OrderRequest {
-            lines: vec![line],
-            discount: Discount::None,
-            discount_reason: none(),
-            tenders: vec![TenderRequest::Cash { minor: 10_000, currency: "EUR".to_owned() }],
-            expected_total: None,
-            source: Source { till: format!("till {till}"), campaign: none(), session: none(), variant: none() },
-            cart_opened_ms: None,
-        })
+        let sku = if self.people.chance(650) { DROP } else { TEE };
+        sale_of(sku, quantity, &format!("till {till}"))
     }
 
     /// The newest slip that the crew of a kit has, typed in.

@@ -2,6 +2,7 @@
 
 use super::Repeat;
 use clap::Subcommand;
+use fieldkit_core::lease::{TERM_MS_MAX, TERM_MS_MIN};
 use std::path::PathBuf;
 
 /// `join`
@@ -67,11 +68,11 @@ pub enum Sync {
 /// `rights`
 #[derive(Debug, Subcommand)]
 pub enum Rights {
-    /// List kits, and who may sell how many of which limited item
+    /// List kits, who may sell how many of which limited item, and what is leased until when
     List,
-    /// Give another kit the right to sell some
+    /// Give another kit the right to sell some: limited goods for good, ordinary ones for a time
     #[command(
-        after_help = "Examples:\n  fieldkit rights grant PIN 4 --to \"kit B\"\n  fieldkit rights grant PIN 4 --to \"kit B\" --out /media/stick/b.fkb"
+        after_help = "Examples:\n  fieldkit rights grant PIN 4 --to \"kit B\"\n  fieldkit rights grant PIN 4 --to \"kit B\" --out /media/stick/b.fkb\n  fieldkit rights grant MUG 20 --to \"kit B\" --for 2h"
     )]
     Grant {
         /// Its SKU
@@ -81,6 +82,9 @@ pub enum Rights {
         /// The kit: its name, or the beginning of its key
         #[arg(long, value_name = "KIT")]
         to: String,
+        /// For how long, 2m to 12h, such as 45m or 2h: ordinary goods, which are this kit's again afterwards
+        #[arg(long = "for", value_name = "TERM", value_parser = term_ms)]
+        term_ms: Option<u64>,
         /// Write a file that brings it there
         #[arg(long, value_name = "FILE")]
         out: Option<PathBuf>,
@@ -150,4 +154,31 @@ pub enum Rights {
         #[command(flatten)]
         repeat: Repeat,
     },
+}
+
+/// A term in minutes or hours, as milliseconds.
+fn term_ms(text: &str) -> Result<u64, String> {
+    let (number, each_ms) = match (text.strip_suffix('m'), text.strip_suffix('h')) {
+        (Some(minutes), _) => (minutes, 60_000),
+        (None, Some(hours)) => (hours, 3_600_000),
+        (None, None) => return Err("a term is a number of minutes or hours, such as 45m or 2h".to_owned()),
+    };
+    let number: u64 = number.parse().map_err(|_| format!("{number:?} is no whole number"))?;
+    let term_ms = number.checked_mul(each_ms).filter(|term_ms| (TERM_MS_MIN..=TERM_MS_MAX).contains(term_ms));
+    term_ms.ok_or_else(|| fieldkit_core::refusal::Refusal::Term.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn terms_are_minutes_or_hours_within_bounds() {
+        assert_eq!(["2m", "45m", "12h", "720m"].map(term_ms), [120_000, 2_700_000, 43_200_000, 43_200_000].map(Ok));
+        for wrong in
+            ["1m", "721m", "13h", "2", "2 h", "h", "-2h", "1.5h", "2d", "99999999999999999999h", "9999999999999999h"]
+        {
+            assert!(term_ms(wrong).is_err(), "{wrong}");
+        }
+    }
 }

@@ -13,11 +13,16 @@ use std::path::Path;
 pub async fn run(session: &Session, command: Rights) -> Result<Exit> {
     match command {
         Rights::List => list(session).await,
-        Rights::Grant { sku, quantity, to, out, repeat } => {
-            grant(session, &sku, quantity, &to, "", out.as_deref(), &repeat).await
+        Rights::Grant { sku, quantity, to, term_ms, out, repeat } => {
+            let mut body = json!({"sku": sku, "quantity": quantity, "to": to, "reason": ""});
+            if let Some(term_ms) = term_ms {
+                body["term_ms"] = Value::from(term_ms);
+            }
+            grant(session, &to, &body, out.as_deref(), &repeat).await
         }
         Rights::Return { sku, quantity, to, out, repeat } => {
-            grant(session, &sku, quantity, &to, "given back", out.as_deref(), &repeat).await
+            let body = json!({"sku": sku, "quantity": quantity, "to": to, "reason": "given back"});
+            grant(session, &to, &body, out.as_deref(), &repeat).await
         }
         Rights::Ask { sku, quantity, of, repeat } => {
             let mut body = json!({"sku": sku, "quantity": quantity});
@@ -121,18 +126,9 @@ pub async fn pool(session: &Session, sku: &str) -> Result<Exit> {
     }
 }
 
-async fn grant(
-    session: &Session,
-    sku: &str,
-    quantity: u32,
-    to: &str,
-    reason: &str,
-    out: Option<&Path>,
-    repeat: &Repeat,
-) -> Result<Exit> {
+async fn grant(session: &Session, to: &str, body: &Value, out: Option<&Path>, repeat: &Repeat) -> Result<Exit> {
     let key = key(repeat)?;
-    let body = json!({"sku": sku, "quantity": quantity, "to": to, "reason": reason});
-    let pool = given!(session.write(Method::POST, "/api/v1/rights/grant", &key, &body).await?);
+    let pool = given!(session.write(Method::POST, "/api/v1/rights/grant", &key, body).await?);
     match out {
         None => say::talk("the other kit may sell them once it heard of it: fieldkit sync export --out FILE"),
         Some(path) => {
@@ -172,6 +168,11 @@ fn print(pool: &Value) {
     for holder in pool["holders"].as_array().into_iter().flatten() {
         let own = if holder["own"] == json!(true) { " (this kit)" } else { "" };
         say::line(&format!("  {} at {}{own}", say::text(holder, "held"), say::text(holder, "kit")));
+    }
+    for lease in pool["leases"].as_array().into_iter().flatten() {
+        let (held, to, from) = (say::text(lease, "held"), say::text(lease, "to"), say::text(lease, "from"));
+        let rests = if lease["rests"] == json!(true) { "; this kit does not sell by it now" } else { "" };
+        say::line(&format!("  {held} at {to} until {}, leased by {from}{rests}", say::text(lease, "until")));
     }
     for ask in pool["asks"].as_array().into_iter().flatten() {
         let (by, of, quantity) = (say::text(ask, "by"), say::text(ask, "of"), say::text(ask, "quantity"));

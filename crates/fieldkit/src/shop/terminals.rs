@@ -19,9 +19,10 @@ use fieldkit_engine::{Asked, DeviceInput, DeviceOutput, Input, Link, Shown, Tick
 use fieldkit_http::desk::{Ask, DeviceShown, DeviceWish, LinkState, Update};
 use fieldkit_ports::url::Protocol;
 use fieldkit_ports::{Address, LinkNumber, Plan, Port, PortCommand, PortEvent, Role};
+use rustix::time::{ClockId, clock_gettime};
 use std::collections::BTreeMap;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tokio::runtime::Handle;
 
 /// Events of ports that wait for the loop; then the ports stop reading.
@@ -48,23 +49,29 @@ struct Line {
 
 /// The terminals that this loop drives.
 pub struct Terminals {
-    /// Time of the engine's devices counts from here.
-    begun: Instant,
+    /// Time of the engine counts from here, in milliseconds since the machine was started.
+    begun_ms: u64,
     events: Receiver<(OpId, PortEvent)>,
     lines: BTreeMap<OpId, Line>,
     /// What the crew sees of them.
     pub shown: Vec<DeviceShown>,
 }
 
+/// A clock that only goes forward, and through a suspend too: a lease must not outlive a closed lid.
+fn since_boot_ms() -> u64 {
+    let now = clock_gettime(ClockId::Boottime);
+    u64::try_from(now.tv_sec).unwrap_or(0) * 1_000 + u64::try_from(now.tv_nsec).unwrap_or(0) / 1_000_000
+}
+
 impl Terminals {
     /// Without any.
     pub fn none() -> Self {
         let (_, events) = sync_channel(EVENTS_MAX);
-        Terminals { begun: Instant::now(), events, lines: BTreeMap::new(), shown: Vec::new() }
+        Terminals { begun_ms: since_boot_ms(), events, lines: BTreeMap::new(), shown: Vec::new() }
     }
 
     pub(super) fn now_ms(&self) -> u64 {
-        u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX)
+        since_boot_ms().saturating_sub(self.begun_ms)
     }
 
     fn show(&mut self, device: OpId, change: impl FnOnce(&mut DeviceShown)) -> bool {
@@ -253,6 +260,7 @@ impl Shop {
         command: Command,
         key: CommandKey,
     ) {
+        self.tell_time();
         let (wall_ms, quality) = self.standing.time(self.engine.ledger().floor_ms);
         // What a terminal tells between two events is recorded at the newest.
         let event = event.or(self.standing.event).or_else(|| self.engine.ledger().events.keys().last().copied());
