@@ -37,6 +37,8 @@ pub struct Device {
     pub heads: Vec<(usize, SignedHead)>,
     /// Where turns end that are not synced.
     ends: Vec<usize>,
+    /// Where turns end, synced or not.
+    turns: Vec<usize>,
     /// How many ops are synced.
     pub synced: usize,
 }
@@ -71,6 +73,7 @@ impl Device {
         let end = self.ops.len();
         self.heads.extend(heads.iter().map(|head| (end, head.clone())));
         self.ends.push(end);
+        self.turns.push(end);
     }
 
     /// Forgets what is here of other branches of these streams.
@@ -128,6 +131,17 @@ impl Device {
         self.cut(self.synced)
     }
 
+    /// What stands behind so many ops is not there any more.
+    pub fn forget(&mut self, row: usize) {
+        self.cut(row.min(self.ops.len()));
+    }
+
+    /// Where the turn begins that an op came with.
+    pub fn turn_of(&self, id: &OpId) -> Option<usize> {
+        let (row, _) = self.find(id)?;
+        self.turns.iter().rev().find(|end| **end <= row).copied()
+    }
+
     /// The last turn was being written: it may be torn, and counts for nothing then.
     pub fn tear(&mut self, random: &mut Random) -> usize {
         let torn = !self.ends.is_empty() && random.chance(500);
@@ -144,6 +158,7 @@ impl Device {
         self.branches.retain(|(at, _)| *at <= end);
         self.heads.retain(|(at, _)| *at <= end);
         self.ends.clear();
+        self.turns.retain(|known| *known <= end);
         self.synced = end;
         lost
     }
@@ -161,6 +176,7 @@ impl Device {
     }
 
     /// Takes over what `other` has more, as far as it continues the chains; `Err` names an op that both have differently.
+    /// Other branches stay where they are: a box has none, and other kits keep them.
     pub fn adopt(&mut self, other: &Device) -> Result<usize, OpId> {
         let same = self.ops.iter().zip(&other.ops).take_while(|(one, two)| one.hash == two.hash).count();
         if same == other.ops.len() {
@@ -183,14 +199,11 @@ impl Device {
                 return Err(op.id());
             }
         }
-        let branches: Vec<Arc<SealedOp>> = other.branches.iter().map(|(_, op)| op.clone()).collect();
-        self.write_branches(&branches);
         let end = self.ops.len();
         for (_, signed) in &other.heads {
             let known = |(_, own): &(usize, SignedHead)| (own.stream, own.head) == (signed.stream, signed.head);
-            if heads.get(&signed.stream).is_some_and(|head| head.seq >= signed.head.seq)
-                && !self.heads.iter().any(known)
-            {
+            let op = self.find(&OpId { stream: signed.stream, seq: signed.head.seq });
+            if op.is_some_and(|(_, op)| op.hash == signed.head.hash) && !self.heads.iter().any(known) {
                 self.heads.push((end, signed.clone()));
             }
         }

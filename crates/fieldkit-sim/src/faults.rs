@@ -66,7 +66,14 @@ impl World {
                 let outage_ms = self.mishap.within(100, 8_000);
                 self.break_line(kit, outage_ms);
             }
-            Fault::LoseBytes | Fault::SyncFails | Fault::DiskFull | Fault::SlowSync | Fault::BoxFails if runs => {
+            Fault::LoseBytes
+            | Fault::SyncFails
+            | Fault::DiskFull
+            | Fault::SlowSync
+            | Fault::BoxFails
+            | Fault::DiskForgets
+                if runs =>
+            {
                 self.armed.insert((kit, fault));
             }
             Fault::Clock => {
@@ -192,6 +199,23 @@ impl World {
         let at_s = (NOON_MS + now_ms) / 1_000;
         self.log.put_back.push(PutBack { kit, destroyed, noticed, entries: from, at_s, both });
         let down_ms = self.mishap.below(20_000);
+        self.end_process(kit, down_ms);
+    }
+
+    /// Power goes, and what stood behind so many ops is not there, durable as it was called; nor is it in a box on the same
+    /// disk.
+    pub(crate) fn forget(&mut self, kit: usize, row: usize) {
+        let this = &mut self.kits[kit];
+        let both = !this.box_apart;
+        let destroyed = this.forget(row, both);
+        let noticed = this.succession.as_ref().map(|succession| succession.noticed.clone());
+        let destroyed = self.without_copies(kit, destroyed);
+        let (entries, at_s) = (self.terminals[kit].entries.len(), (NOON_MS + self.now_ms) / 1_000);
+        let now_ms = self.now_ms;
+        self.log.line(now_ms, || format!("the disk of kit {kit} forgets; {} ops have no copy left", destroyed.len()));
+        self.log.put_back.push(PutBack { kit, destroyed, noticed, entries, at_s, both });
+        self.note_gate(kit);
+        let down_ms = self.mishap.below(10_000);
         self.end_process(kit, down_ms);
     }
 

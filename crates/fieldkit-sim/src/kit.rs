@@ -248,11 +248,11 @@ impl Kit {
         let before = self.journal.size();
         for device in [&mut self.journal].into_iter().chain((!self.box_behind).then_some(&mut self.black_box)) {
             device.write(&ops, &heads);
-            if planted == Some(Planted::ForkOverwritten) {
-                device.forget_branches(&branches);
-            }
-            device.write_branches(&branches);
         }
+        if planted == Some(Planted::ForkOverwritten) {
+            self.journal.forget_branches(&branches);
+        }
+        self.journal.write_branches(&branches);
         if self.storage.is_some() {
             self.parts.push_back(self.journal.behind(before));
         }
@@ -378,6 +378,23 @@ impl Kit {
         let mut lost: Vec<Arc<SealedOp>> = before.into_values().collect();
         lost.sort_by_key(|op| (op.id(), op.hash));
         lost
+    }
+
+    /// Power goes, and the journal ends at `row`, whatever was called durable; the box as well, where it lies on the same
+    /// disk, and the rows. What no copy is left of comes back.
+    pub fn forget(&mut self, row: usize, both: bool) -> Vec<Arc<SealedOp>> {
+        let mut before: BTreeMap<Hash, Arc<SealedOp>> = self.all_ops().into_iter().map(|op| (op.hash, op)).collect();
+        let last = self.journal.ops.get(row.wrapping_sub(1)).map(|op| op.hash);
+        self.journal.forget(row);
+        self.black_box.lose_all();
+        if both && let Some(end) = self.black_box.ops.iter().position(|op| Some(op.hash) == last) {
+            self.black_box.forget(end + 1);
+        }
+        (self.state, self.older) = (State::default(), State::default());
+        for op in self.all_ops() {
+            before.remove(&op.hash);
+        }
+        before.into_values().collect()
     }
 
     /// All that its devices hold, whichever branch it is of.

@@ -18,6 +18,7 @@ const HELP: &str = "Run worlds of kits, terminals and people with a seed each, a
   sim --replay SEED [--events M] [--without FAULT,…] [--planted NAME] [--quiet] [--dump DIR]
   sim --planted all [--seeds N]      finds each planted mistake (a build with the feature `planted`)
   sim --planted rules [--seeds N]    leaves out each rule that guards limited goods (the same)
+  --trial RULE: worlds with a hub in which what a rule is there for happens often, or with `rules`, that rule only
   --several: worlds of kits with a hub and limited goods in common, in place of kits with terminals (--alone)
 ";
 /// Runs that go into making a failing seed small.
@@ -32,6 +33,7 @@ struct Options {
     replay: Option<u64>,
     kinds: Option<Kinds>,
     planted: Option<String>,
+    trial: Option<Planted>,
     dump: Option<PathBuf>,
     twice: bool,
     quiet: bool,
@@ -51,6 +53,10 @@ fn read(arguments: impl Iterator<Item = String>) -> Result<Options, String> {
             "--orders" => options.orders = Some(number(value()?)?),
             "--replay" => options.replay = Some(number(value()?)?),
             "--planted" => options.planted = Some(value()?),
+            "--trial" => {
+                let rule = Planted::from_word(&value()?).filter(|rule| RULES.contains(rule));
+                (options.trial, options.several) = (Some(rule.ok_or("there is no such rule")?), true);
+            }
             "--dump" => options.dump = Some(PathBuf::from(value()?)),
             "--without" => {
                 let mut kinds = options.kinds.unwrap_or(Kinds::ALL);
@@ -103,6 +109,7 @@ fn go(options: &Options) -> Result<bool, String> {
     let plan = |seed| Plan {
         kinds: options.kinds.unwrap_or(Kinds::ALL),
         planted,
+        trial: options.trial,
         orders: options.orders.unwrap_or(2),
         several: options.several,
         dumped: options.dump.is_some(),
@@ -240,13 +247,12 @@ fn rules_off(options: &Options) -> bool {
     let (from, seeds) = (options.from.unwrap_or(1), options.seeds.unwrap_or(100));
     let mut figures = Vec::new();
     let mut all = true;
-    for rule in RULES {
+    for rule in RULES.iter().filter(|rule| options.trial.is_none_or(|only| only == **rule)) {
         let oversold = |planted: Option<Planted>| {
             let mut stall = Stall::default();
             for seed in from..from.saturating_add(seeds) {
-                let plan =
-                    Plan { planted, several: true, orders: 0, ..Plan::new(seed, options.events.unwrap_or(5_000)) };
-                stall.add(&run(&Plan { kinds: rule.trials(), ..plan }).stall);
+                let new = Plan::new(seed, options.events.unwrap_or(5_000));
+                stall.add(&run(&Plan { planted, trial: Some(*rule), several: true, orders: 0, ..new }).stall);
             }
             stall
         };

@@ -5,7 +5,7 @@
 
 use crate::log::Violation;
 use crate::run::{Plan, run};
-use crate::swarm::{Fault, Kinds};
+use crate::swarm::Fault;
 use fieldkit_engine::Engine;
 
 /// A mistake.
@@ -166,14 +166,15 @@ impl Planted {
         })
     }
 
-    /// What a rule is there for: the faults among which leaving it out shows.
-    pub fn trials(self) -> Kinds {
-        Kinds::only(match self {
-            Planted::DeafToWitnesses => &[Fault::Restore, Fault::CutLink],
-            Planted::TakeAtOnce => &[Fault::RestoreHub, Fault::CutLink],
-            Planted::GrantAtOnce => &[Fault::RestoreHub, Fault::Restore, Fault::MuteLink, Fault::CutLink],
-            _ => return Kinds::ALL,
-        })
+    /// What a rule is there for: the faults among which leaving it out shows, and how often each is. Where none are
+    /// named, worlds are as their seeds have them.
+    pub fn trial(self) -> &'static [(Fault, u64)] {
+        match self {
+            Planted::DeafToWitnesses => &[(Fault::DiskForgets, 3), (Fault::PageSleeps, 3), (Fault::CutLink, 1)],
+            Planted::TakeAtOnce => &[(Fault::RestoreHub, 2), (Fault::CutLink, 3)],
+            Planted::GrantAtOnce => &[(Fault::RestoreHub, 2), (Fault::MuteLink, 6), (Fault::CutLink, 2)],
+            _ => &[],
+        }
     }
 
     /// Plants what belongs into the engine.

@@ -34,6 +34,8 @@ pub struct Plan {
     pub kinds: Kinds,
     /// A mistake to plant.
     pub planted: Option<Planted>,
+    /// The rule that is on trial: its faults happen, often, and no others.
+    pub trial: Option<Planted>,
     /// Random orders in which everything is folded again.
     pub orders: u64,
     /// Whether the trace is kept in words.
@@ -47,7 +49,17 @@ pub struct Plan {
 impl Plan {
     /// Of a seed, with everything.
     pub fn new(seed: u64, events: u64) -> Self {
-        Plan { seed, events, kinds: Kinds::ALL, planted: None, orders: 2, traced: false, several: false, dumped: false }
+        Plan {
+            seed,
+            events,
+            kinds: Kinds::ALL,
+            planted: None,
+            trial: None,
+            orders: 2,
+            traced: false,
+            several: false,
+            dumped: false,
+        }
     }
 
     /// The line that plays it again.
@@ -55,6 +67,9 @@ impl Plan {
         let mut line = format!("scripts/sim --replay {} --events {}", self.seed, self.events);
         if self.several {
             line.push_str(" --several");
+        }
+        if let Some(rule) = self.trial {
+            line.push_str(&format!(" --trial {}", rule.word()));
         }
         let left_out = self.kinds.left_out();
         if !left_out.is_empty() {
@@ -114,7 +129,8 @@ pub fn run_on(plan: &Plan, storages: Storages<'_>) -> Outcome {
 
 fn run_through(plan: &Plan, storages: Storages<'_>) -> Outcome {
     let swarm = if plan.several { Swarm::several } else { Swarm::drawn };
-    let swarm = swarm(plan.seed, plan.kinds);
+    let mut swarm = swarm(plan.seed, plan.kinds);
+    swarm.try_rule(plan.trial.map_or(&[], Planted::trial));
     let mut world = World::new(plan.seed, swarm, plan.planted, plan.traced, storages);
     while world.log.events < plan.events + world.leases.lull_events && world.step(DAY_MS) {}
     world.heal();

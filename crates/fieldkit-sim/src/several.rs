@@ -61,6 +61,8 @@ pub enum Between {
     Trade,
     /// A time service finds a kit's clock.
     Time { kit: usize, life: u32 },
+    /// A kit's disk forgets what comes behind so many ops.
+    Forget { kit: usize, life: u32, row: usize },
 }
 
 /// A link.
@@ -143,7 +145,8 @@ impl World {
             self.kits[kit].box_apart = kit == hub || self.people.chance(400);
             self.kits[kit].start(self.planted);
             if kit < hub {
-                self.links.push(Link { ends: [kit, hub], ..Link::default() });
+                let until_ms = if kit + 1 == hub { several.late_ms } else { 0 };
+                self.links.push(Link { ends: [kit, hub], until_ms, ..Link::default() });
                 let wait_ms = self.nature.within(1, 2_000);
                 self.after(wait_ms, Event::Between(Between::OpenLink { link: kit }));
             }
@@ -178,9 +181,10 @@ impl World {
             Between::Frame { link, epoch, .. } | Between::Idle { link, epoch } => {
                 self.links[*link].epoch != *epoch || !self.links[*link].is_open()
             }
-            Between::Sign { kit, life } | Between::Gate { kit, life } | Between::Time { kit, life } => {
-                !lives(*kit, *life)
-            }
+            Between::Sign { kit, life }
+            | Between::Gate { kit, life }
+            | Between::Time { kit, life }
+            | Between::Forget { kit, life, .. } => !lives(*kit, *life),
             Between::Told { till, page, .. } => self.tills[*till].page != *page,
             Between::Holds { till, page, life } => {
                 self.tills[*till].page != *page || !lives(self.tills[*till].kit, *life)
@@ -223,6 +227,7 @@ impl World {
             Between::Gate { kit, .. } => self.look_at_gate(kit),
             Between::Trade => self.trade(),
             Between::Time { kit, .. } => self.confirm_time(kit),
+            Between::Forget { kit, row, .. } => self.forget(kit, row),
         }
     }
 
@@ -610,8 +615,13 @@ impl World {
             }
             Fault::BadFrame => self.links[link].bad = Some(self.mishap.number()),
             Fault::RestoreHub => {
-                let hub = self.hub();
+                let (hub, back) = (self.hub(), self.kits[self.hub()].image.is_some());
                 self.put_back(hub, fault);
+                // Kits find it again one by one.
+                for link in self.links_of(hub).into_iter().filter(|_| back) {
+                    let until_ms = self.now_ms + self.mishap.within(1, several.outage_ms);
+                    self.links[link].until_ms = self.links[link].until_ms.max(until_ms);
+                }
             }
             Fault::Clone if kit != self.hub() && self.kits.len() == self.hub() + 1 && !self.kits[kit].gone => {
                 self.log.fault(fault);

@@ -63,6 +63,8 @@ pub enum Fault {
     PageSleeps,
     /// A link carries nothing any more, which nobody notices before it was silent for long.
     MuteLink,
+    /// Power goes when an answer has just left, and the disk forgets the turn that it had said was durable.
+    DiskForgets,
 }
 
 /// All kinds with their words.
@@ -94,6 +96,7 @@ pub const FAULTS: &[(Fault, &str)] = &[
     (Fault::LosePage, "lose_page"),
     (Fault::PageSleeps, "page_sleeps"),
     (Fault::MuteLink, "mute_link"),
+    (Fault::DiskForgets, "disk_forgets"),
 ];
 
 /// Faults that kits without others can have.
@@ -118,6 +121,7 @@ const SEVERAL: &[(Fault, u64)] = &[
     (Fault::Repeat, 2),
     (Fault::LoseAnswer, 2),
     (Fault::Abandon, 1),
+    (Fault::DiskForgets, 3),
 ];
 
 impl Fault {
@@ -251,6 +255,8 @@ pub struct Several {
     pub outage_ms: u64,
     /// How soon the ends of streams are signed for others.
     pub sign_ms: u64,
+    /// When the last of the kits comes.
+    pub late_ms: u64,
 }
 
 impl Swarm {
@@ -322,27 +328,40 @@ impl Swarm {
                 list.push((*fault, weight * times * if fault.is_giver() { 4 } else { 1 }));
             }
         }
-        let several = Several {
+        let mut several = Several {
             units: i64::try_from(random.within(60, 600)).unwrap_or(100),
             low: i64::try_from(random.within(3, 6)).unwrap_or(3),
             batch: u32::try_from(random.within(6, 14)).unwrap_or(6),
             frame_ms: *random.pick(&[2, 20, 200]),
             outage_ms: *random.pick(&[5_000, 60_000, 600_000]),
             sign_ms: *random.pick(&[1_000, 4_000, 10_000]),
+            late_ms: 0,
         };
+        let (between_ms, pause_ms) = (*random.pick(&[10_000, 30_000, 120_000]), *random.pick(&[8_000, 20_000]));
+        if random.chance(300) {
+            several.late_ms = random.within(20_000, 300_000);
+        }
         Swarm {
             kits,
             tills: 1 + random.place(2),
             protocols: vec![Protocol::ZvtTcp; kits + 1],
             pages: true,
             cards: 0,
-            between_ms: *random.pick(&[10_000, 30_000, 120_000]),
-            pause_ms: *random.pick(&[8_000, 20_000]),
+            between_ms,
+            pause_ms,
             faults,
             giver,
             several: Some(several),
             ..base
         }
+    }
+
+    /// Only these faults, often, and one kit that comes late: worlds in which a rule is on trial. No faults change nothing.
+    pub fn try_rule(&mut self, faults: &[(Fault, u64)]) {
+        let Some(several) = self.several.as_mut().filter(|_| !faults.is_empty()) else { return };
+        several.late_ms = several.late_ms.max(60_000);
+        (self.faults, self.between_ms) = (faults.to_vec(), 10_000);
+        self.giver.clear();
     }
 
     /// In how many of a thousand cases a giver's fault happens.

@@ -559,6 +559,14 @@ impl World {
             return self.log.fault(Fault::LoseAnswer);
         }
         let way_ms = self.nature.within(1, 20);
+        if let Said::Order(order, ..) = &said
+            && let Some(row) = self.kits[kit].journal.turn_of(order)
+            && self.take_armed(kit, Fault::DiskForgets)
+        {
+            // The moment is short, and chance alone would hardly hit it.
+            let life = self.kits[kit].life;
+            self.after(1, Event::Between(Between::Forget { kit, life, row }));
+        }
         self.after(way_ms, Event::Answered { till, key, said, two_devices, head });
     }
 
