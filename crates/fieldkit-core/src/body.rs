@@ -306,7 +306,7 @@ record! {
 
 record! {
     /// Named units of a pool: the right to sell them, as an interval of one generation.
-    #[derive(Copy, PartialOrd, Ord)]
+    #[derive(Copy)]
     pub struct UnitRange {
         /// The pool.
         pub pool: PoolId,

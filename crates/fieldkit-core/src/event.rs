@@ -257,7 +257,7 @@ impl Word {
     pub fn named(&self) -> RangeSet {
         let fresh = self.fresh.values().flat_map(|fresh| &fresh.ranges);
         let mut back: Vec<&UnitRange> = self.fresh.values().flat_map(|fresh| &fresh.back).collect();
-        back.sort_by_key(|range| (range.generation, **range));
+        back.sort_by_key(|range| range.generation);
         let mut of_fresh = RangeSet::of(fresh);
         for range in back {
             of_fresh.overlap(range).iter().for_each(|part| of_fresh.insert(&part.next()));
@@ -371,6 +371,16 @@ impl Event {
     pub fn balance(&self, account: Account, unit: Unit) -> i64 {
         let sum = self.balances.get(&(account, unit)).copied().unwrap_or_default();
         i64::try_from(sum.0).unwrap_or(if sum.0 < 0 { i64::MIN } else { i64::MAX })
+    }
+
+    /// Whether an item is sold by rights: never more of it than there is.
+    pub fn is_limited(&self, sku: &str) -> bool {
+        self.items.get(sku).is_some_and(|item| item.limit() == Limit::Hard)
+    }
+
+    /// The items that are sold by rights.
+    pub fn limited(&self) -> impl Iterator<Item = (&String, &Item)> {
+        self.items.iter().filter(|(_, item)| item.limit() == Limit::Hard)
     }
 
     /// Units of a pool that may still be sold; below zero where more were sold than counted.

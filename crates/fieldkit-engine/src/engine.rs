@@ -19,7 +19,7 @@ use crate::turn::{Answer, Known, Outcome, Projection, Reading, Turn, moved_by, r
 use crate::watch_desk::{self, Needs, WatchDesk};
 use ed25519_dalek::SigningKey;
 use fieldkit_core::author::{Author, Context, Draft};
-use fieldkit_core::body::{Body, Limit};
+use fieldkit_core::body::Body;
 use fieldkit_core::decide::{self, Command, Founding, Gate, Place};
 use fieldkit_core::id::{Hash, OpId, PoolId, ReplicaKey, Space, StreamId, Zero};
 use fieldkit_core::ledger::Ledger;
@@ -652,8 +652,8 @@ fn skus(op: &SealedOp, event: &OpId, ledger: &Ledger) -> Vec<String> {
         Ok(Body::StockMoved(body)) => vec![body.sku],
         // What a word leaves out rests from now on, and what it names does not any more.
         Ok(Body::HoldingAdmitted(_)) => {
-            let items = ledger.events.get(event).into_iter().flat_map(|event| &event.items);
-            items.filter(|(_, item)| item.limit() == Limit::Hard).map(|(sku, _)| sku.clone()).collect()
+            let limited = ledger.events.get(event).into_iter().flat_map(|event| event.limited());
+            limited.map(|(sku, _)| sku.clone()).collect()
         }
         Ok(Body::OrderPlaced(body)) => body.lines.into_iter().map(|line| line.sku).collect(),
         Ok(Body::OrderOpened(body)) => body.lines.into_iter().map(|line| line.sku).collect(),

@@ -6,7 +6,6 @@
 //! source confirmed on both sides, or at the giver a whole term more, goes on. Both keep a margin.
 //! Absent on purpose: who confirms the wall clock (the shell), and the rules (`fieldkit-core`).
 
-use fieldkit_core::body::Limit;
 use fieldkit_core::codec::Canonical;
 use fieldkit_core::decide::{Command, LeaseTimes, space_of};
 use fieldkit_core::event::{Event, EventState};
@@ -159,7 +158,7 @@ fn is_giver(ledger: &Ledger, own: ReplicaKey, lease: &Lease) -> bool {
 
 /// Whether its goods became limited: then no clock ends it.
 fn is_limited(event: &Event, lease: &Lease) -> bool {
-    event.items.get(&lease.sku).is_some_and(|item| item.limit() == Limit::Hard)
+    event.is_limited(&lease.sku)
 }
 
 fn call(event: OpId, lease: OpId, lamport: u64) -> Wish {

@@ -5,7 +5,6 @@
 //! any other, refused where the rules say no: a mistake here strands goods and sells none twice.
 //! Absent on purpose: the rules (`fieldkit-core`), and links (the shell).
 
-use fieldkit_core::body::Limit;
 use fieldkit_core::codec::Canonical;
 use fieldkit_core::decide::{self, Command, Gate, Place};
 use fieldkit_core::event::{Event, EventState};
@@ -99,8 +98,7 @@ impl StockDesk {
                 continue;
             }
             let command = if ledger.goes_on_for(place.replica, *keeper) {
-                let hard = |sku: &str| event.items.get(sku).is_some_and(|item| item.limit() == Limit::Hard);
-                let mut limited = event.pools.iter().filter(|(_, known)| hard(&known.sku));
+                let mut limited = event.pools.iter().filter(|(_, known)| event.is_limited(&known.sku));
                 let held = limited.any(|(pool, known)| known.usable(*pool, keeper).count() > 0);
                 let ready = decide::unanswered(ledger, event, *keeper, place.replica).is_empty();
                 (held && ready).then_some(Command::TakeOver { keeper: *keeper })
@@ -154,8 +152,7 @@ impl StockDesk {
         if policy.low <= 0 || policy.keeper.is_some() {
             return None;
         }
-        let hard = event.items.iter().filter(|(_, item)| item.limit() == Limit::Hard);
-        for (sku, _) in hard {
+        for (sku, _) in event.limited() {
             let pool = PoolId::of(&id, sku);
             let Some(known) = event.pools.get(&pool) else { continue };
             let holders = known.holders();

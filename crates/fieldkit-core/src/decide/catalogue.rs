@@ -103,7 +103,7 @@ pub(super) fn move_stock(
     if !event.items.contains_key(sku) {
         return Err(Refusal::UnknownSku(shown(sku)));
     }
-    let hard = rights::limit(event, sku) == Limit::Hard;
+    let hard = event.is_limited(sku);
     let holding = hard.then(|| Holding::of(ledger, place, id, &space, event, sku));
     let here = holding.as_ref().map_or_else(|| event.here(PoolId::of(&id, sku)), |holding| holding.here);
     let change = match change {
@@ -160,7 +160,7 @@ pub(super) fn import(
         let pool = PoolId::of(&id, &row.sku);
         let untouched = event.orders == 0 && event.sold(pool) == 0;
         let mut change = row.count.filter(|_| untouched).map_or(0, |count| count.saturating_sub(event.here(pool)));
-        if change < 0 && rights::limit(event, &row.sku) == Limit::Hard {
+        if change < 0 && event.is_limited(&row.sku) {
             // What others hold is theirs: a file lowers what is here.
             let holding = Holding::of(ledger, place, id, &space, event, &row.sku);
             change = if holding.elsewhere.is_empty() { change } else { change.max(-holding.available()) };

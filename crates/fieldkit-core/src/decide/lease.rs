@@ -78,7 +78,7 @@ pub(super) fn lapse(ledger: &Ledger, lease_id: OpId, place: &Place) -> Result<Ve
     let (_, space, event) = place.open_event(ledger)?;
     let lease = event.leases.get(&lease_id).filter(|lease| ledger.goes_on_for(place.replica, lease.from));
     let lease = lease.ok_or_else(|| Refusal::UnknownLease(lease_id.text()))?;
-    if limit(event, &lease.sku) == Limit::Hard {
+    if event.is_limited(&lease.sku) {
         return Err(Refusal::NotLeased(lease.sku.clone()));
     }
     if !place.leases.over.contains(&lease_id) {

@@ -98,7 +98,7 @@ impl Holding {
 /// Limited units of a SKU that a replica may use now, 0 where the SKU is not limited.
 pub fn available(ledger: &Ledger, place: &Place, sku: &str) -> i64 {
     let Ok((id, space, event)) = place.open_event(ledger) else { return 0 };
-    if limit(event, sku) != Limit::Hard {
+    if !event.is_limited(sku) {
         return 0;
     }
     Holding::of(ledger, place, id, &space, event, sku).available()
@@ -238,7 +238,7 @@ pub(super) fn retaken<'a>(
     let liked = RangeSet::of(back.map(UnitRange::next).collect::<Vec<_>>().iter());
     let (mut drafts, mut ranges) = (Vec::new(), Vec::new());
     for (sku, quantity) in wanted {
-        if limit(event, sku) != Limit::Hard {
+        if !event.is_limited(sku) {
             continue;
         }
         sells(event, place, sku)?;

@@ -6,7 +6,7 @@
 use super::rights::{self, Holding};
 use super::{Place, amount, dot, lease, next_receipt, plain, settle, shown, sum, text};
 use crate::author::{Context, Draft};
-use crate::body::{Body, CashTender, Fiscal, Limit, Line, OrderOpened, OrderPlaced, Plan, Source, Tender};
+use crate::body::{Body, CashTender, Fiscal, Line, OrderOpened, OrderPlaced, Plan, Source, Tender};
 use crate::event::Event;
 use crate::id::{OpId, PoolId, Zero};
 use crate::ledger::Ledger;
@@ -374,7 +374,7 @@ pub(super) fn charged(minor: i64, currency: &str, due: Money) -> Result<i64, Ref
 fn name_units(ledger: &Ledger, lines: &mut [Line], place: &Place) -> Result<Vec<Draft>, Refusal> {
     let (id, space, event) = place.open_event(ledger)?;
     lease::name_leased(event, id, lines, place);
-    let hard = |(sku, _): &(&str, i64)| rights::limit(event, sku) == Limit::Hard;
+    let hard = |(sku, _): &(&str, i64)| event.is_limited(sku);
     let wanted = quantities(lines).into_iter().filter(hard).map(|(sku, quantity)| (sku.to_owned(), quantity));
     let wanted: Vec<(String, i64)> = wanted.collect();
     let mut drafts = Vec::new();

@@ -5,11 +5,11 @@
 //! down, with the units at risk.
 //! Absent on purpose: when the gate is shut, and whom to ask (`fieldkit-engine`).
 
-use super::rights::{self, is_own, limit};
+use super::rights::{self, is_own};
 use super::{Place, text};
 use crate::author::{Context, Draft};
 use crate::body::{
-    Admission, Body, HolderAnswered, HolderDeclaredLost, HoldingAdmitted, KeeperVowed, Limit, RightsAsked, WatchSet,
+    Admission, Body, HolderAnswered, HolderDeclaredLost, HoldingAdmitted, KeeperVowed, RightsAsked, WatchSet,
 };
 use crate::event::{Event, HolderAnswer};
 use crate::id::{PoolId, ReplicaKey, StreamId};
@@ -65,7 +65,7 @@ pub(super) fn set(
         let names: std::collections::BTreeSet<[u8; 16]> = names.iter().copied().collect();
         names.into_iter().collect()
     };
-    let hard = event.pools.iter().filter(|(_, pool)| limit(event, &pool.sku) == Limit::Hard);
+    let hard = event.pools.iter().filter(|(_, pool)| event.is_limited(&pool.sku));
     let at_risk = hard.map(|(id, _)| event.usable(*id, &place.replica).count()).sum();
     let body = WatchSet { witnesses: sorted(witnesses), lost: sorted(lost), at_risk, nonce };
     Ok(vec![Draft::new(space, Body::WatchSet(body)).answering()])
@@ -82,7 +82,7 @@ pub(super) fn admit(
 ) -> Result<Vec<Draft>, Refusal> {
     let (id, space, event) = place.open_event(ledger)?;
     let opens = |pool: &PoolId| how == Admission::Owner || !event.gave(pool, &place.replica);
-    let hard = event.items.keys().filter(|sku| limit(event, sku) == Limit::Hard).map(|sku| PoolId::of(&id, sku));
+    let hard = event.limited().map(|(sku, _)| PoolId::of(&id, sku));
     let pools: Vec<PoolId> = hard.filter(opens).collect();
     let held =
         |pool: &PoolId| event.pools.get(pool).map(|known| known.usable(*pool, &place.replica)).unwrap_or_default();
@@ -145,7 +145,7 @@ pub(super) fn take_over(ledger: &Ledger, keeper: ReplicaKey, place: &Place) -> R
     let mut drafts = Vec::new();
     for (pool_id, pool) in &event.pools {
         let ranges: Vec<_> = pool.usable(*pool_id, &keeper).iter().collect();
-        if limit(event, &pool.sku) != Limit::Hard || ranges.is_empty() {
+        if !event.is_limited(&pool.sku) || ranges.is_empty() {
             continue;
         }
         let body = HolderDeclaredLost { sku: pool.sku.clone(), holder: keeper, ranges, risk: risk.clone() };

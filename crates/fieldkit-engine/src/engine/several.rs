@@ -5,7 +5,7 @@
 //! Absent on purpose: which witness says what, and when goods move (`watch_desk`, `stock_desk`).
 
 use super::*;
-use fieldkit_core::body::{Admission, Limit, UnitRange};
+use fieldkit_core::body::{Admission, UnitRange};
 use fieldkit_core::decide::LeaseTimes;
 use fieldkit_core::fork;
 use fieldkit_core::pool::deeds;
@@ -225,8 +225,7 @@ impl Engine {
 
     fn is_limited(&self, event: OpId, pool: PoolId) -> bool {
         let event = self.ledger.events.get(&event);
-        let item = event.and_then(|event| event.items.get(&event.pools.get(&pool)?.sku));
-        item.is_some_and(|item| item.limit() == Limit::Hard)
+        event.is_some_and(|event| event.pools.get(&pool).is_some_and(|pool| event.is_limited(&pool.sku)))
     }
 
     /// Releases what is durable and seen by whoever watches; witnesses that take too long are given up.

@@ -2,7 +2,6 @@
 
 use crate::desk::Shelf;
 use crate::wire;
-use fieldkit_core::body::Limit;
 use fieldkit_core::decide::{Gate, is_own};
 use fieldkit_core::event::Event;
 use fieldkit_core::id::{OpId, PoolId, ReplicaKey};
@@ -51,8 +50,8 @@ pub fn meant(shelf: &Shelf<'_>, name: &str) -> Vec<ReplicaKey> {
 pub fn pools(shelf: &Shelf<'_>) -> Vec<wire::Pool> {
     let Some((id, event)) = super::open_event(shelf) else { return Vec::new() };
     let leased = |sku: &String| event.leases.values().any(|lease| lease.sku == *sku);
-    let shared = event.items.iter().filter(|(sku, item)| item.limit() == Limit::Hard || leased(sku));
-    shared.filter_map(|(sku, _)| pool(shelf, id, event, sku)).collect()
+    let shared = event.items.keys().filter(|sku| event.is_limited(sku) || leased(sku));
+    shared.filter_map(|sku| pool(shelf, id, event, sku)).collect()
 }
 
 /// Limited goods of one SKU of the open event.
@@ -86,7 +85,7 @@ fn pool(shelf: &Shelf<'_>, id: OpId, event: &Event, sku: &str) -> Option<wire::P
         elsewhere,
         sold: event.sold(pool_id),
         at_rest: rights.map_or(0, Pool::frozen).saturating_add(event.resting(pool_id, &shelf.replica)),
-        shut: item.limit() == Limit::Hard && shelf.gate == Gate::Shut,
+        shut: event.is_limited(sku) && shelf.gate == Gate::Shut,
         holders,
         asks: asks.map(asked).collect(),
         leases: leases(shelf, pool_id, event),
@@ -113,7 +112,7 @@ fn leases(shelf: &Shelf<'_>, pool_id: PoolId, event: &Event) -> Vec<wire::Lease>
 /// Units that this kit may sell, and those that others may. Ordinary goods are everybody's but for what is leased.
 pub fn units(shelf: &Shelf<'_>, id: OpId, event: &Event, sku: &str) -> (i64, i64) {
     let pool_id = PoolId::of(&id, sku);
-    let hard = event.items.get(sku).is_some_and(|item| item.limit() == Limit::Hard);
+    let hard = event.is_limited(sku);
     if !hard && !event.leases.is_empty() {
         let away = event.leased(pool_id, |_, lease| lease.to != shelf.replica).count();
         let here = event.here_for(pool_id, &shelf.replica, &shelf.leases.live);
@@ -136,8 +135,8 @@ pub fn shut(shelf: &Shelf<'_>) -> Option<wire::Shut> {
         true => units(shelf, id, event, sku).0,
         false => event.resting(PoolId::of(&id, sku), &shelf.replica),
     };
-    let hard = event.items.iter().filter(|(_, item)| item.limit() == Limit::Hard);
-    let items: Vec<wire::ShutItem> = hard
+    let items: Vec<wire::ShutItem> = event
+        .limited()
         .map(|(sku, item)| wire::ShutItem { sku: sku.clone(), name: item.name_or(sku).to_owned(), here: held(sku) })
         .filter(|item| item.here > 0)
         .collect();
