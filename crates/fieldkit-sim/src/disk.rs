@@ -13,6 +13,9 @@ use fieldkit_engine::Known;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+/// How many turns a disk forgets at most: what waits in its cache.
+const LATE_TURNS: usize = 4;
+
 /// A signed end as a device keeps it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SignedHead {
@@ -136,10 +139,11 @@ impl Device {
         self.cut(row.min(self.ops.len()));
     }
 
-    /// Where the turn begins that an op came with.
-    pub fn turn_of(&self, id: &OpId) -> Option<usize> {
-        let (row, _) = self.find(id)?;
-        self.turns.iter().rev().find(|end| **end <= row).copied()
+    /// Where the turn begins that answered a command, if it is one of the last.
+    pub fn late_turn_of(&self, key: &Key) -> Option<usize> {
+        let answers = |op: &Arc<SealedOp>| op.op.key.as_ref().is_some_and(|own| own.key == *key);
+        let row = self.ops.iter().rposition(answers)?;
+        self.turns.iter().rev().take(LATE_TURNS).find(|end| **end <= row).copied()
     }
 
     /// The last turn was being written: it may be torn, and counts for nothing then.

@@ -103,7 +103,8 @@ impl World {
             | Fault::LoseKit
             | Fault::LosePage
             | Fault::PageSleeps
-            | Fault::MuteLink => self.inject_between(kit, fault),
+            | Fault::MuteLink
+            | Fault::HubForgets => self.inject_between(kit, fault),
             _ => {}
         }
     }
@@ -183,14 +184,14 @@ impl World {
         self.log.fault(fault);
         let both = match self.swarm.several {
             None => fault == Fault::RestoreBoth,
-            Some(_) => fault == Fault::RestoreHub || !self.kits[kit].box_apart,
+            Some(_) => kit == self.hub() || !self.kits[kit].box_apart,
         };
         let from = image.entries;
         self.kits[kit].lose_power(&mut self.mishap);
         let noticed = self.kits[kit].succession.as_ref().map(|succession| succession.noticed.clone());
         let destroyed = self.kits[kit].put_back(image, both);
         let destroyed = self.without_copies(kit, destroyed);
-        (self.kits[kit].was_open, self.kits[kit].restored) = (false, fault == Fault::RestoreHub);
+        (self.kits[kit].was_open, self.kits[kit].restored) = (false, self.swarm.several.is_some() && kit == self.hub());
         if !destroyed.is_empty() {
             self.log.reached("only_copy_destroyed");
         }

@@ -24,6 +24,8 @@ pub struct Genesis {
     pub event: OpId,
     /// Who runs it.
     pub owner: Actor,
+    /// The kit that was admitted last, of whom none of the others has heard, and the ops that admit it.
+    pub newcomer: Option<(usize, Vec<Arc<SealedOp>>)>,
 }
 
 /// The `nth` key of a kit.
@@ -64,24 +66,29 @@ fn founding(first: &SigningKey) -> Founding {
 }
 
 impl Genesis {
-    /// Of so many kits.
-    pub fn new(kits: usize) -> Self {
+    /// Of so many kits; one of them may have been admitted out of sight of the others.
+    pub fn new(kits: usize, newcomer: Option<usize>) -> Self {
         let first = key(0, 0);
         let mut ledger = Ledger::default();
         let mut author = Author::new(replica(&first), None);
         let context =
             Context { actor: Actor::Device(Zero), wall_ms: NOON_MS, quality: ClockQuality::System, key: None };
         let mut drafts = founding(&first).drafts(replica(&first)).expect("the founding is in order");
-        for kit in 1..kits {
+        let admission = |kit: usize| {
             let (joining, label) = (replica(&key(kit, 0)), label(kit));
             let proof = first.sign(&ReplicaAdmitted::signed_bytes(&joining, &label)).to_bytes();
             let admitted = ReplicaAdmitted { replica: joining, label, admitted_by: replica(&first).0, proof };
-            drafts.push(Draft::new(Space::ORGANISATION, Body::ReplicaAdmitted(admitted)));
-        }
+            Draft::new(Space::ORGANISATION, Body::ReplicaAdmitted(admitted))
+        };
+        drafts.extend((1..kits).filter(|kit| Some(*kit) != newcomer).map(admission));
         let ops = author.write(&mut ledger, drafts, &context);
         let event = *ledger.events.keys().next().expect("the founding opened an event");
         let owner = Actor::Person(*ledger.persons.keys().next().expect("the founding added an owner"));
-        Genesis { ops: ops.into_iter().map(Arc::new).collect(), event, owner }
+        let newcomer = newcomer.map(|kit| {
+            let mut author = Author::new(replica(&key(kit, 0)), None);
+            (kit, author.write(&mut ledger, vec![admission(kit)], &context).into_iter().map(Arc::new).collect())
+        });
+        Genesis { ops: ops.into_iter().map(Arc::new).collect(), event, owner, newcomer }
     }
 }
 

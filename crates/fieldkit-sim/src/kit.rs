@@ -29,7 +29,7 @@ const FOLD_OPS: usize = 256;
 /// A disk as it was at some time.
 #[derive(Clone)]
 pub struct Image {
-    journal: Device,
+    pub journal: Device,
     black_box: Device,
     state: State,
     copied: Option<Copied>,
@@ -160,6 +160,9 @@ impl Kit {
     pub fn new(number: usize, genesis: &Genesis) -> Self {
         let mut journal = Device::default();
         journal.write(&genesis.ops, &[]);
+        if let Some((_, admission)) = genesis.newcomer.as_ref().filter(|(kit, _)| *kit == number) {
+            journal.write(admission, &[]);
+        }
         journal.sync_all();
         let mut kit = Kit {
             number,

@@ -26,7 +26,7 @@ mod world;
 
 pub use disk::SignedHead;
 pub use log::{RARE, Violation};
-pub use planted::{PLANTED, Planted, RULES, SELDOM};
+pub use planted::{PLANTED, Planted, RULES};
 pub use random::Random;
 pub use run::{Campaign, Outcome, Plan, minimised, run, run_on};
 pub use several::Stall;

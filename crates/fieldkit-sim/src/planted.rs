@@ -69,10 +69,6 @@ pub const RULES: &[Planted] = &[
     Planted::GrantAtOnce,
 ];
 
-/// Rules that close gaps of milliseconds: leaving one out has shown in no world of 100 seeds. Their figures are printed, and
-/// nothing is asked of them.
-pub const SELDOM: &[Planted] = &[Planted::DeafToWitnesses, Planted::GrantAtOnce];
-
 /// All of them with their words.
 pub const PLANTED: &[(Planted, &str)] = &[
     (Planted::SkipSync, "skip_sync"),
@@ -172,7 +168,7 @@ impl Planted {
         match self {
             Planted::DeafToWitnesses => &[(Fault::DiskForgets, 3), (Fault::PageSleeps, 3), (Fault::CutLink, 1)],
             Planted::TakeAtOnce => &[(Fault::RestoreHub, 2), (Fault::CutLink, 3)],
-            Planted::GrantAtOnce => &[(Fault::RestoreHub, 2), (Fault::MuteLink, 6), (Fault::CutLink, 2)],
+            Planted::GrantAtOnce => &[(Fault::HubForgets, 1)],
             _ => &[],
         }
     }

@@ -7,6 +7,7 @@
 
 mod books;
 mod leases;
+mod newcomer;
 mod people;
 
 use self::books::Books;
@@ -63,6 +64,8 @@ pub enum Between {
     Time { kit: usize, life: u32 },
     /// A kit's disk forgets what comes behind so many ops.
     Forget { kit: usize, life: u32, row: usize },
+    /// The hub forgets the kit that came last, and its link is away.
+    ForgetNewcomer,
 }
 
 /// A link.
@@ -177,7 +180,7 @@ impl World {
     pub(crate) fn is_past(&self, between: &Between) -> bool {
         let lives = |kit: usize, life: u32| self.kits[kit].life == life;
         match between {
-            Between::OpenLink { .. } | Between::Trade => false,
+            Between::OpenLink { .. } | Between::Trade | Between::ForgetNewcomer => false,
             Between::Frame { link, epoch, .. } | Between::Idle { link, epoch } => {
                 self.links[*link].epoch != *epoch || !self.links[*link].is_open()
             }
@@ -228,6 +231,7 @@ impl World {
             Between::Trade => self.trade(),
             Between::Time { kit, .. } => self.confirm_time(kit),
             Between::Forget { kit, row, .. } => self.forget(kit, row),
+            Between::ForgetNewcomer => self.forget_newcomer(),
         }
     }
 
@@ -512,6 +516,7 @@ impl World {
 
     /// Ops of others come in: they are durable with the next turn.
     fn take(&mut self, kit: usize, taken: Taken, take: Take) {
+        self.note_gift(kit, &take.ops);
         let this = &mut self.kits[kit];
         let Some(engine) = &this.engine else { return };
         let mut foreign = Foreign::default();
@@ -623,6 +628,7 @@ impl World {
                     self.links[link].until_ms = self.links[link].until_ms.max(until_ms);
                 }
             }
+            Fault::HubForgets => self.arm_newcomer(),
             Fault::Clone if kit != self.hub() && self.kits.len() == self.hub() + 1 && !self.kits[kit].gone => {
                 self.log.fault(fault);
                 self.copy_kit(kit);

@@ -65,6 +65,8 @@ pub enum Fault {
     MuteLink,
     /// Power goes when an answer has just left, and the disk forgets the turn that it had said was durable.
     DiskForgets,
+    /// The hub is put back when a kit that its backup does not know has just got goods, and that kit goes out of reach.
+    HubForgets,
 }
 
 /// All kinds with their words.
@@ -97,6 +99,7 @@ pub const FAULTS: &[(Fault, &str)] = &[
     (Fault::PageSleeps, "page_sleeps"),
     (Fault::MuteLink, "mute_link"),
     (Fault::DiskForgets, "disk_forgets"),
+    (Fault::HubForgets, "hub_forgets"),
 ];
 
 /// Faults that kits without others can have.
@@ -257,6 +260,8 @@ pub struct Several {
     pub sign_ms: u64,
     /// When the last of the kits comes.
     pub late_ms: u64,
+    /// Whether nobody has heard of that one before.
+    pub newcomer: bool,
 }
 
 impl Swarm {
@@ -336,6 +341,7 @@ impl Swarm {
             outage_ms: *random.pick(&[5_000, 60_000, 600_000]),
             sign_ms: *random.pick(&[1_000, 4_000, 10_000]),
             late_ms: 0,
+            newcomer: false,
         };
         let (between_ms, pause_ms) = (*random.pick(&[10_000, 30_000, 120_000]), *random.pick(&[8_000, 20_000]));
         if random.chance(300) {
@@ -360,6 +366,7 @@ impl Swarm {
     pub fn try_rule(&mut self, faults: &[(Fault, u64)]) {
         let Some(several) = self.several.as_mut().filter(|_| !faults.is_empty()) else { return };
         several.late_ms = several.late_ms.max(60_000);
+        several.newcomer = faults.iter().any(|(fault, _)| *fault == Fault::HubForgets);
         (self.faults, self.between_ms) = (faults.to_vec(), 10_000);
         self.giver.clear();
     }

@@ -132,13 +132,16 @@ pub struct World {
     pub stall: Stall,
     /// Ordinary goods that kits lease.
     pub leases: Leases,
+    /// A grant that a newcomer is about to get, before the hub forgets it.
+    pub gift: Option<OpId>,
 }
 
 impl World {
     /// The world of a seed.
     pub fn new(seed: u64, swarm: Swarm, planted: Option<Planted>, traced: bool, storages: Storages<'_>) -> Self {
         let nodes = swarm.kits + usize::from(swarm.several.is_some());
-        let genesis = Genesis::new(nodes);
+        let newcomer = swarm.several.filter(|several| several.newcomer).map(|_| swarm.kits - 1);
+        let genesis = Genesis::new(nodes, newcomer);
         let mut kits: Vec<Kit> = (0..nodes).map(|number| Kit::new(number, &genesis)).collect();
         for kit in &mut kits {
             if let Some(storage) = storages(kit.number) {
@@ -167,6 +170,7 @@ impl World {
             healing: false,
             planted,
             keys_made: 0,
+            gift: None,
             armed: BTreeSet::new(),
             links: Vec::new(),
             stall: Stall::default(),
@@ -477,6 +481,7 @@ impl World {
         let ops = self.kits[kit].write(turn, self.planted);
         self.print_at_once(kit);
         self.note_leases(kit, &ops);
+        self.note_grant(kit, &ops);
         for op in &ops {
             self.log.add_bytes(&op.hash.0[..8]);
             if op.op.kind == PAYMENT_INTENDED {
@@ -559,8 +564,8 @@ impl World {
             return self.log.fault(Fault::LoseAnswer);
         }
         let way_ms = self.nature.within(1, 20);
-        if let Said::Order(order, ..) = &said
-            && let Some(row) = self.kits[kit].journal.turn_of(order)
+        if matches!(said, Said::Order(..))
+            && let Some(row) = self.kits[kit].journal.late_turn_of(&key)
             && self.take_armed(kit, Fault::DiskForgets)
         {
             // The moment is short, and chance alone would hardly hit it.
