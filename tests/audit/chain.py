@@ -14,7 +14,7 @@ def check(world, ops):
         yield Finding("INV-23", "", 0, f"{len(data)} bytes that begin with {data[:24].hex()} are no op: {why}")
     for holder in world.holders:
         for data in (holder.journal, holder.others):
-            yield from causes_first(holder, data, ops)
+            yield from causes_first(holder, data, holder.journal, ops)
         yield from signed_ends(holder, ops)
         yield from forks_named(holder, ops)
     for op in ops.order:
@@ -23,11 +23,11 @@ def check(world, ops):
     yield from answers(world, ops)
 
 
-def causes_first(holder, blobs, ops):
+def causes_first(holder, blobs, journal, ops):
     """On each device an op continues one that stands before it, and its causes do, too. Branches of a fork are kept apart
-    from the rest: of them it is enough that they are there."""
+    from the rest, in the journal alone: of them it is enough that they are there."""
     hashes = ops.hashes
-    here = {op.hash for op in (ops.by_hash.get(hashes[data]) for data in blobs) if op and op.seq >= ops.forks.get(op.stream, op.seq + 1)}
+    here = {op.hash for op in (ops.by_hash.get(hashes[data]) for data in journal) if op and op.seq >= ops.forks.get(op.stream, op.seq + 1)}
     held, seen = {hashes[data] for data in blobs}, set()
     for data in blobs:
         op = ops.by_hash.get(hashes[data])

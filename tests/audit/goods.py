@@ -76,6 +76,12 @@ def deeds(op, ops):
             yield pool, Deed(op, "came back", *span[:2], generation + 1, None, op.replica, None)
 
 
+def too_late(deed, forks, answers):
+    """A keeper's grant behind what its receiver said it has of that keeper is none."""
+    seen = answers.get((deed.op.replica, deed.to), deed.op.seq) if deed.op.kind == 80 and not behind_a_fork(deed, forks) else deed.op.seq
+    return deed.op.seq > seen
+
+
 def behind_a_fork(deed, forks):
     return deed.act == "given" and deed.to != deed.op.replica and deed.op.seq >= forks.get(deed.op.stream, deed.op.seq + 1)
 
@@ -90,11 +96,13 @@ class Cell:
         number = self.first % (1 << ISSUE_BITS) + 1
         return f"unit {number}" if self.count == 1 else f"units {number} to {number + self.count - 1}"
 
-    def sums(self, deeds, forks):
+    def sums(self, deeds, forks, answers):
         """Who has it, by generation: replicas and fates."""
         sums = defaultdict(Counter)
         for deed in deeds:
             of = sums[deed.generation]
+            if too_late(deed, forks, answers):
+                continue
             if deed.act in ("came", "came back"):
                 of["born"] += 1
             if deed.taker:
@@ -109,6 +117,7 @@ class Goods:
     def __init__(self, ops, of):
         self.ops, self.cells = ops, []
         here = {op.hash for op in of}
+        self.answers, self.vows = [op for op in ops.kinds[89] if op.hash in here], [op for op in ops.kinds[87] if op.hash in here]
         self.forks = {stream: seq for stream, seq in ops.forks.items() if sum(op.hash in here for op in ops.at[stream, seq]) > 1}
         by_issue = defaultdict(list)
         for op in of:
@@ -128,7 +137,7 @@ class Goods:
             for number, deed in enumerate(cell.deeds):
                 earlier = [other for at, other in enumerate(cell.deeds) if deed.op.knows(other.op) or other.op is deed.op and at < number]
                 seen = {stream: seq for stream, seq in self.forks.items() if sum(deed.op.knows(op) for op in self.ops.at[stream, seq]) > 1}
-                of = cell.sums(earlier, seen)[deed.generation]
+                of = cell.sums(earlier, seen, self.counted(deed.op.knows))[deed.generation]
                 where = f"{cell.words()}, generation {deed.generation}, of pool {cell.pool[:12]}"
                 if deed.taker and of[deed.taker] < 1:
                     who = "its author" if deed.taker == deed.op.replica else f"replica {deed.taker[:12]}"
@@ -140,21 +149,33 @@ class Goods:
                 elif deed.act == "returned" and not any(use.act == "used" and use.order == deed.order and self.ops.goes_on_for(deed.op.replica, use.op.replica) for use in earlier):
                     yield deed.op.found("INV-15", f"{where}: returned for an order that has no unit of its author")
 
+    def counted(self, within=lambda _: True):
+        """By lost keeper and holder, up to which position of the keeper's its grants to that holder count."""
+        answers, keepers = {}, {op.replica for op in self.vows if within(op)}
+        for op in self.answers:
+            if op.body["holder"] in keepers and within(op):
+                of = op.body["holder"], op.body["on_behalf"]
+                answers[of] = min(op.body["seen"], answers.get(of, op.body["seen"]))
+        return answers
+
     def oversold(self):
-        """Cells that more buyers have than can have them."""
+        """Cells that went to more buyers than can have them: each generation to one, after the last sold one came back."""
         found = []
         for cell in self.cells:
-            sums = cell.sums(cell.deeds, self.forks)
-            buyers = sum(max(0, of["used"] - of["returned"]) for of in sums.values())
-            if buyers > 1:
+            sums, extra, last_out = cell.sums(cell.deeds, self.forks, self.counted()), 0, False
+            for _, of in sorted(sums.items()):
+                if of["used"] > 0:
+                    extra += of["used"] - (1 if of["born"] > 0 and not last_out else 0)
+                    last_out = of["returned"] <= 0
+            if extra > 0:
                 uses = [deed.op for deed in cell.deeds if deed.act == "used"]
-                found.append(Oversold(cell.pool, cell.first, cell.count, buyers - 1, uses))
+                found.append(Oversold(cell.pool, cell.first, cell.count, extra, uses))
         return found
 
     def contradictory(self):
         """Cells that lie in no one place by the sums, though no more buyers have them than can."""
         for cell in self.cells:
-            for generation, of in cell.sums(cell.deeds, self.forks).items():
+            for generation, of in cell.sums(cell.deeds, self.forks, self.counted()).items():
                 fates = {"used", "returned", "declared lost", "lapsed", "written off", "frozen", "born"}
                 held = sum(count for who, count in of.items() if who not in fates)
                 below = any(count < 0 for who, count in of.items() if who not in fates)

@@ -96,15 +96,17 @@ class Book:
             self.payments[dot(op.body["order"])].append(op)
 
     def named_by(self, op, of, *kinds):
-        """The op of one of these kinds at a dot, as the author of `op` knew it."""
-        found = [other for other in self.ops.made_by(of) if other.kind in kinds and (op.knows(other) or other is op)]
-        return found[0] if found else None
+        """The op of one of these kinds at a dot, as the author of `op` knew it: of several branches the one that was the stream."""
+        found = [other for other in self.ops.made_by(of) if op.knows(other) or other is op]
+        stands = self.ops.main(found)
+        return stands if stands and stands.kind in kinds else None
 
     def order(self, op):
         return op if op.kind in (32, 35) else self.named_by(op, dot(op.body["order"]), 32, 35)
 
     def paid_before(self, op, order):
-        return next((paid for paid in self.paid[order.dot] if op.knows(paid)), None)
+        paid = [paid for paid in self.paid[order.dot] if op.knows(paid)]
+        return order if order in paid else next(iter(paid), None)
 
     # --- INV-07: what an op posts ---
 
@@ -240,7 +242,7 @@ class Book:
             yield op.found("INV-09", "it gives no reason")
         if op.actor and not any(role.body["role"] in (0, 1) and dot(role.body["person"]) == op.actor and op.knows(role) for role in self.ops.kinds[5]):
             yield op.found("INV-09", "its actor may not give money back")
-        seen = [other for other in self.standing(order.dot, op.knows)] + [op]
+        seen = [other for other in self.standing(order.dot, op.knows) if self.order(other) is order] + [op]
         yield from self.bounds(op, order, seen)
 
     def standing(self, order, within):

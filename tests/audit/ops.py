@@ -182,6 +182,16 @@ class Ops:
         """The ops at a dot: one, or more where the stream forked."""
         return self.at.get(of, [])
 
+    def main(self, ops):
+        """Of ops at one dot the one that is the stream: where their branches part, the smaller hash."""
+        first, *others = ops or [None]
+        for other in others:
+            one, two = first, other
+            while one.prev != two.prev:
+                one, two = self.by_hash[one.prev], self.by_hash[two.prev]
+            first = min((one.hash, first), (two.hash, other), key=lambda pair: pair[0])[1]
+        return first
+
     def events(self):
         return self._events
 

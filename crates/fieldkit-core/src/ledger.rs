@@ -301,7 +301,7 @@ impl Ledger {
             }
             Body::RefundUndone(undone) => {
                 self.take_receipt(stream_id, undone.receipt);
-                self.fold_undo(op, &undone);
+                self.fold_undo(op, &undone, false);
             }
             Body::CashMoved(body) => {
                 event.drawers.entry(stream_id).or_default().movements.push(Movement { body, at_ms });
@@ -333,8 +333,28 @@ impl Ledger {
         self.weigh_refunds(order_id);
     }
 
-    fn fold_undo(&mut self, op: &SealedOp, undone: &RefundUndone) {
-        let known = self.orders.get_mut(&undone.order).and_then(|order| Arc::make_mut(order).add_undo(op.id(), undone));
+    /// A refund on another branch of a forked stream: what it gave back of an order that all branches know is given back.
+    fn fold_beside(&mut self, op: &SealedOp, body: Body) {
+        let parted = |id: &OpId| self.forks.get(&id.stream).is_some_and(|fork| id.seq >= *fork);
+        match body {
+            Body::OrderRefunded(refunded) if !parted(&refunded.order) => {
+                let order_id = refunded.order;
+                let Some(order) = self.orders.get_mut(&order_id) else { return };
+                Arc::make_mut(order).add_beside(op.id(), refunded, op.op.stamp);
+                self.changed.insert(order_id);
+                self.weigh_refunds(order_id);
+            }
+            Body::RefundUndone(undone) if !parted(&undone.order) => {
+                let beside = parted(&undone.refund);
+                self.fold_undo(op, &undone, beside);
+            }
+            _ => {}
+        }
+    }
+
+    fn fold_undo(&mut self, op: &SealedOp, undone: &RefundUndone, beside: bool) {
+        let order = self.orders.get_mut(&undone.order);
+        let known = order.and_then(|order| Arc::make_mut(order).add_undo(op.id(), undone, beside));
         match known {
             None => return self.anomaly(op, AnomalyKind::Missing, "the refund is not known"),
             Some(Undo::First) => {}

@@ -243,6 +243,8 @@ record! {
         pub payments: Vec<Payment>,
         /// Refunds and voids, by op.
         pub refunds: Vec<Refund>,
+        /// Those that stand on another branch of a forked stream. They count; another op may have their ids.
+        pub beside: Vec<Refund>,
         /// Named units that came and went since, by op.
         pub units: Vec<UnitsMoved>,
     }
@@ -343,6 +345,7 @@ impl Order {
             cancelled: Vec::new(),
             payments: Vec::new(),
             refunds: Vec::new(),
+            beside: Vec::new(),
             units: Vec::new(),
         }
     }
@@ -420,7 +423,7 @@ impl Order {
 
     /// Refunds that were not undone.
     pub fn standing_refunds(&self) -> impl Iterator<Item = &Refund> {
-        self.refunds.iter().filter(|refund| refund.undone.is_none())
+        self.refunds.iter().chain(&self.beside).filter(|refund| refund.undone.is_none())
     }
 
     /// What the order is now.
@@ -472,6 +475,12 @@ impl Order {
         }
     }
 
+    /// Folds a refund in that stands on another branch of its stream.
+    pub fn add_beside(&mut self, refund_id: OpId, body: OrderRefunded, stamp: Stamp) {
+        self.beside.push(Refund { refund_id, body, stamp, undone: None });
+        self.beside.sort_by_key(|refund| (refund.refund_id, refund.stamp));
+    }
+
     /// Folds units in that came or went; repetition changes nothing.
     pub fn add_units(&mut self, moved: UnitsMoved) {
         if self.units.iter().all(|known| known.op != moved.op) {
@@ -491,9 +500,10 @@ impl Order {
     }
 
     /// Folds an undo in. The first by op id counts where two kits undid the same refund.
-    /// `None` where the refund is not known.
-    pub fn add_undo(&mut self, undo_id: OpId, body: &RefundUndone) -> Option<Undo> {
-        let refund = self.refunds.iter_mut().find(|refund| refund.refund_id == body.refund)?;
+    /// `None` where the refund is not known. `beside` says that it stands on another branch of its stream.
+    pub fn add_undo(&mut self, undo_id: OpId, body: &RefundUndone, beside: bool) -> Option<Undo> {
+        let known = if beside { &mut self.beside } else { &mut self.refunds };
+        let refund = known.iter_mut().find(|refund| refund.refund_id == body.refund)?;
         let again = refund.undone.is_some_and(|known| known.0 != undo_id);
         refund.undone = match refund.undone {
             Some(known) if known.0 <= undo_id => Some(known),
@@ -560,6 +570,7 @@ impl Order {
             payment.moves.retain(|step| seen(step.op, step.stamp));
         }
         then.refunds.retain(|refund| seen(refund.refund_id, refund.stamp));
+        then.beside.retain(|refund| refund.refund_id.stream != op.stream && seen(refund.refund_id, refund.stamp));
         then.units.retain(|moved| seen(moved.op, moved.stamp));
         for refund in &mut then.refunds {
             // The stamp of an undo is not kept, so it hides nothing.

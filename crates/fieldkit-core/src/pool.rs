@@ -224,22 +224,30 @@ impl Pool {
         self.cells.values().fold(0, |sum, cell| sum.saturating_add(times(cell.frozen, cell.count)))
     }
 
-    /// Units that more buyers have than can have them, each with how many are too many. A generation is sold once, and
-    /// only after the one before came back or was never sold.
+    /// Units that went to more buyers than can have them, each with how many are too many. A generation is sold once, and
+    /// only after the last one before it that was sold came back.
     pub fn oversold(&self, id: PoolId) -> Vec<(UnitRange, u64)> {
         let mut over = Vec::new();
-        for ((generation, first), cell) in &self.cells {
-            let range = UnitRange { pool: id, first: *first, count: cell.count, generation: *generation };
-            let extra = u64::try_from(cell.used.saturating_sub(cell.born.clamp(0, 1))).unwrap_or(0);
-            if extra > 0 {
-                over.push((range, extra));
+        // Units whose last buyer has them, as if they were of the first generation.
+        let mut out = RangeSet::default();
+        for ((generation, first), cell) in self.cells.iter().filter(|(_, cell)| cell.used > 0) {
+            let range = UnitRange { pool: id, first: *first, count: cell.count, generation: 0 };
+            let lawful = cell.born.clamp(0, 1);
+            let mut rest = RangeSet::of([&range]);
+            for part in out.overlap(&range) {
+                rest.remove(&part);
+                over.push((UnitRange { generation: *generation, ..part }, cell.used));
             }
-            let Some(before) = generation.checked_sub(1).filter(|_| cell.used > 0 && cell.born > 0) else { continue };
-            let out = |cell: &Cell| cell.used > 0 && cell.returned <= 0;
-            let before = UnitRange { generation: before, ..range };
-            over.extend(self.over(&before).filter(|(_, cell)| out(cell)).map(|(part, _)| (part.next(), 1)));
+            let beyond = cell.used.saturating_sub(lawful);
+            over.extend(rest.iter().map(|part| (UnitRange { generation: *generation, ..part }, beyond)));
+            if cell.returned > 0 {
+                out.remove(&range);
+            } else {
+                out.insert(&range);
+            }
         }
-        over
+        let extra = |extra: i64| u64::try_from(extra).ok().filter(|extra| *extra > 0);
+        over.into_iter().filter_map(|(range, count)| Some((range, extra(count)?))).collect()
     }
 
     /// Units about which replicas contradict each other.

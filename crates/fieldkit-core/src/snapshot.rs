@@ -36,7 +36,7 @@ impl Canonical for Stream {
 /// 2: cash outside a drawer's session stands apart. 3: devices, what terminals told last, and what is open at events.
 /// 4: more than one record of a terminal. 5: who holds which units, and forks. 6: witnesses, keepers, asks.
 /// 8: leases.
-const SNAPSHOT_VERSION: u32 = 8;
+const SNAPSHOT_VERSION: u32 = 9;
 
 /// Appends the whole state but its orders.
 pub fn write(ledger: &Ledger, out: &mut Vec<u8>) {

@@ -198,7 +198,7 @@ pub fn order(shelf: &Shelf<'_>, order: &Order, durability: Durability) -> wire::
         taxes: order.taxes().into_iter().map(|sum| tax_sum(sum, sale.currency)).collect(),
         change: money(paid.map_or(0, |paid| paid.change)),
         payments: payments(order),
-        refunds: order.refunds.iter().map(|known| refund(known, sale.currency, zone)).collect(),
+        refunds: order.refunds.iter().chain(&order.beside).map(|known| refund(known, sale.currency, zone)).collect(),
         durability: durability.text(),
         slip: format!("{}-{}", mark.seq, hash.check4()),
         receipt_token: (shelf.receipt_token)(order),

@@ -20,7 +20,7 @@ use fieldkit_core::snapshot;
 use fieldkit_core::stamp::ClockQuality;
 use fieldkit_core::witness::{Sighting, Verdict};
 use fieldkit_engine::{Engine, Input, Link, Load, Policy, Projection, Succession, Ticket, Turn};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 /// Ops folded between two writes of the state at a start.
@@ -141,6 +141,8 @@ pub struct Kit {
     pub gone: bool,
     /// Exchanges that wait until what they brought is durable: of the open turn, and of each turn on its way.
     pub taken: Vec<Taken>,
+    /// Ops that came in with the open turn, by hash.
+    pub coming: BTreeSet<Hash>,
     /// See `taken`.
     pub storing: VecDeque<Vec<Taken>>,
     /// Whether the ends of its streams are to be signed soon.
@@ -198,6 +200,7 @@ impl Kit {
             box_apart: false,
             gone: false,
             taken: Vec::new(),
+            coming: BTreeSet::new(),
             storing: VecDeque::new(),
             sign_due: false,
             restored: false,
@@ -245,6 +248,7 @@ impl Kit {
         let ops: Vec<Arc<SealedOp>> = turn.ops.iter().cloned().map(Arc::new).collect();
         let branches: Vec<Arc<SealedOp>> = turn.branches.iter().cloned().map(Arc::new).collect();
         self.storing.push_back(std::mem::take(&mut self.taken));
+        self.coming.clear();
         let signed =
             |(stream, head, signature): &(_, _, _)| SignedHead { stream: *stream, head: *head, signature: *signature };
         let heads: Vec<SignedHead> = turn.heads.iter().map(signed).collect();
@@ -336,6 +340,7 @@ impl Kit {
         self.rows.clear();
         self.asked.clear();
         self.taken.clear();
+        self.coming.clear();
         self.storing.clear();
         self.sign_due = false;
         (self.open, self.close_due, self.tick_ms, self.link, self.loading) = (false, false, None, Link::Down, 0);

@@ -521,7 +521,8 @@ impl World {
         let Some(engine) = &this.engine else { return };
         let mut foreign = Foreign::default();
         let mut heads: BTreeMap<StreamId, Head> = BTreeMap::new();
-        for op in take.ops.into_iter().filter(|op| !this.journal.holds(op)) {
+        let new: Vec<SealedOp> = take.ops.into_iter().filter(|op| !this.journal.holds(op)).collect();
+        for op in new.into_iter().filter(|op| this.coming.insert(op.hash)) {
             let stream = op.op.stream;
             let parted = engine.ledger().forks.contains_key(&stream);
             let head = heads.get(&stream).copied().unwrap_or_else(|| engine.ledger().head(&stream));

@@ -210,7 +210,7 @@ impl Ledger {
         self.changed.insert(order_id);
     }
 
-    /// Counts an op of another branch of a forked stream: money, units and rights, and nothing else of it.
+    /// Counts an op of another branch of a forked stream: money, units and rights, what it gave back, and nothing else of it.
     pub(crate) fn apply_branch(&mut self, op: &SealedOp) {
         let body = Body::open(op.op.kind, &op.op.body);
         if let Ok(Body::StreamOpened(opened)) = &body
@@ -226,6 +226,7 @@ impl Ledger {
         event.post(op.op.stream, &op.op.postings);
         if let Ok(body) = body {
             self.fold_rights(op, event_id, &body);
+            self.fold_beside(op, body);
         }
     }
 

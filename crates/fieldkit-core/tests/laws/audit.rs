@@ -90,19 +90,25 @@ impl Audit {
         out.sum()
     }
 
-    /// Sales of units that had a buyer who did not bring them back before (INV-14).
+    /// Sales of units whose last buyer did not bring them back before (INV-14).
     pub fn sold_twice(&self) -> u64 {
         let mut twice = 0;
-        for (right, events) in &self.acts {
-            let (pool, unit, generation) = *right;
-            let taken = events.iter().filter(|event| event.act == Act::Taken);
-            let lawful = u64::from(events.iter().any(|event| matches!(event.act, Act::Born(_))));
-            let taken: Vec<&Event> = taken.collect();
-            twice += (taken.len() as u64).saturating_sub(lawful);
-            let Some(before) = generation.checked_sub(1).map(|before| (pool, unit, before)) else { continue };
-            let sold_before = self.count(before, |act| *act == Act::Taken) > 0;
-            let back_before = self.count(before, |act| *act == Act::Back) > 0;
-            twice += u64::from(!taken.is_empty() && lawful == 1 && sold_before && !back_before);
+        let mut last_out: BTreeSet<(PoolId, u64)> = BTreeSet::new();
+        let mut rights: Vec<_> = self.acts.keys().collect();
+        rights.sort_by_key(|(pool, unit, generation)| (*pool, *unit, *generation));
+        for right in rights {
+            let unit = (right.0, right.1);
+            let taken = self.count(*right, |act| *act == Act::Taken);
+            if taken == 0 {
+                continue;
+            }
+            let born = self.count(*right, |act| matches!(act, Act::Born(_))) > 0;
+            twice += taken.saturating_sub(u64::from(born && !last_out.contains(&unit)));
+            if self.count(*right, |act| *act == Act::Back) > 0 {
+                last_out.remove(&unit);
+            } else {
+                last_out.insert(unit);
+            }
         }
         twice
     }

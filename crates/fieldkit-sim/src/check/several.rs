@@ -350,13 +350,13 @@ impl Reckoning {
         self.used.values().sum()
     }
 
-    /// Units that went to a buyer while another one had them, and how often.
+    /// Units that went to a buyer while the last one had them, and how often.
     fn twice(&self) -> BTreeMap<(PoolId, u64), u64> {
         let mut twice = BTreeMap::new();
-        for ((pool, unit, generation), times) in &self.used {
-            let before = generation.checked_sub(1).map(|before| (*pool, *unit, before));
-            let out = before.is_some_and(|one| self.used.contains_key(&one) && !self.back.contains(&one));
-            *twice.entry((*pool, *unit)).or_default() += times - 1 + u64::from(out);
+        for (unit, times) in &self.used {
+            let last = self.used.range((unit.0, unit.1, 0)..*unit).next_back();
+            let out = last.is_some_and(|(last, _)| !self.back.contains(last));
+            *twice.entry((unit.0, unit.1)).or_default() += times - 1 + u64::from(out);
         }
         twice.retain(|_, times| *times > 0);
         twice
