@@ -3,6 +3,7 @@
 //! Promises: replies are a function of the durable state; times are in the event's zone.
 //! Absent on purpose: HTML. Names leave as JSON only, and the receipt's QR contains its token and nothing else.
 
+mod contradictions;
 mod kits;
 mod payments;
 
@@ -68,7 +69,7 @@ pub fn status(shelf: &Shelf<'_>) -> wire::Status {
 fn notices(shelf: &Shelf<'_>) -> Vec<wire::Notice> {
     let said = shelf.notices.iter().map(notice);
     let of_payments = payments::payment_notices(shelf).chain(payments::foreign_notices(shelf));
-    said.chain(of_payments).chain(uncounted_notices(shelf)).collect()
+    said.chain(of_payments).chain(contradictions::notices(shelf)).chain(uncounted_notices(shelf)).collect()
 }
 
 /// A device.
@@ -265,6 +266,7 @@ fn refund(refund: &Refund, currency: Currency, zone: Tz) -> wire::Refund {
     let lines = refund.body.lines.iter();
     wire::Refund {
         refund_id: refund.refund_id.text(),
+        series: refund.refund_id.stream.series(),
         receipt: refund.body.receipt,
         kind: match refund.body.kind {
             RefundKind::Refund => "refund",

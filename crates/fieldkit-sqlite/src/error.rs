@@ -189,7 +189,9 @@ impl StoreError {
             }
             StoreError::StorageFailing { .. } => "start again; if it comes back, move the data to another disk or card",
             StoreError::Fork { .. } | StoreError::Gap { .. } => "start again; nothing that was stored has been changed",
-            StoreError::Contradiction { .. } => "keep both files; one of them is from another copy of this kit",
+            StoreError::Contradiction { .. } => {
+                "start with another --black-box directory and keep the old one: what it has more comes with a file of a kit that heard of it"
+            }
             StoreError::ForeignBox { .. } => {
                 "put in this kit's own black box, or start once with --restore to take this one's history over"
             }

@@ -206,10 +206,7 @@ impl Standing {
             self.moved_on = moved_on(ledger, event, next);
         }
         self.refresh();
-        let text = self.event.map(|id| id.text()).unwrap_or_default();
-        if let Err(error) = std::fs::write(data.join(EVENT_FILE), text) {
-            tracing::warn!("the chosen event cannot be remembered: {error}");
-        }
+        remember(data, self.event);
     }
 
     /// The kit serves: the count of failed starts ends.
@@ -334,11 +331,23 @@ pub fn uncount_start(data: &Path) {
     }
 }
 
+/// The event to which sales go. It stays, whatever another kit opens later, until it is closed or somebody chooses.
 fn chosen(data: &Path, ledger: &Ledger) -> Option<OpId> {
     let text = std::fs::read_to_string(data.join(EVENT_FILE)).ok();
     let id = text.and_then(|text| OpId::from_text(text.trim()));
     let open = |id: &OpId| ledger.events.get(id).is_some_and(|event| event.state() == EventState::Open);
-    id.filter(open).or_else(|| newest_open(ledger))
+    let kept = id.filter(open);
+    if kept.is_none() {
+        remember(data, newest_open(ledger));
+    }
+    kept.or_else(|| newest_open(ledger))
+}
+
+fn remember(data: &Path, event: Option<OpId>) {
+    let text = event.map(|id| id.text()).unwrap_or_default();
+    if let Err(error) = std::fs::write(data.join(EVENT_FILE), text) {
+        tracing::warn!("the chosen event cannot be remembered: {error}");
+    }
 }
 
 /// How far a wall clock is to be believed; `confirmed` by a time service, which no newer op may contradict.

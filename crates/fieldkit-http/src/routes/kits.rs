@@ -72,6 +72,16 @@ pub async fn import(State(shop): State<Shop>, TakenFile(bytes): TakenFile) -> Re
 }
 
 /// The one kit that a name means.
+/// A kit by its name, and not by a key that another one went on for: nobody could use what that one got.
+pub(super) async fn kit_that_writes(shop: &Shop, name: String) -> Result<ReplicaKey, Problem> {
+    let replica = kit_named(shop, name).await?;
+    let kit = shop.look(move |shelf| render::kit(shelf, &replica)).await?;
+    if kit.retired {
+        return Err(Refusal::UnknownKit(format!("{} under its old key {}", kit.kit, kit.replica)).into());
+    }
+    Ok(replica)
+}
+
 pub(super) async fn kit_named(shop: &Shop, name: String) -> Result<ReplicaKey, Problem> {
     let shown = super::shortened(&name);
     let meant = shop.look(move |shelf| {

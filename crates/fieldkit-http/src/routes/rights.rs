@@ -1,6 +1,6 @@
 //! Limited goods that several kits share: who holds how many, and how they move.
 
-use super::kits::kit_named;
+use super::kits::{kit_named, kit_that_writes};
 use crate::desk::{Ask, Gain};
 use crate::extract::Write;
 use crate::problem::Problem;
@@ -32,7 +32,7 @@ pub async fn list(State(shop): State<Shop>) -> Result<Json<Vec<wire::Pool>>, Pro
     responses((status = 201, description = "Who may sell them now", body = wire::Pool), Problem))]
 pub async fn grant(State(shop): State<Shop>, write: Write<wire::NewGrant>) -> Result<Answer<wire::Pool>, Problem> {
     let wire::NewGrant { sku, quantity, to, reason, term_ms } = write.body;
-    let to = kit_named(&shop, to).await?;
+    let to = kit_that_writes(&shop, to).await?;
     let quantity = quantity.0;
     let command = match term_ms {
         None => Command::GrantRights { sku, quantity, to, reason, answers: None },

@@ -385,6 +385,7 @@ pub struct Sighting {
 /// Who follows.
 #[derive(Clone, Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub struct FollowQuery {
     /// The page, as in `Sighting`.
     pub page: Option<String>,

@@ -155,6 +155,7 @@ pub struct NewAdmission {
 /// For whom a bundle is.
 #[derive(Clone, Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub struct BundleQuery {
     /// The kit that will take it: what it is known to have is left out.
     pub r#for: Option<String>,

@@ -364,7 +364,9 @@ pub struct ForeignPayment {
 pub struct Refund {
     /// Its id.
     pub refund_id: String,
-    /// Receipt number of this entry.
+    /// Receipt series of the kit that gave it back.
+    pub series: String,
+    /// Receipt number of this entry in that series.
     pub receipt: u64,
     /// `refund` or `void`.
     pub kind: &'static str,

@@ -126,6 +126,7 @@ pub fn order(order_id: OpId, lines: u32) -> Order {
         cancelled: vec![],
         payments: vec![],
         refunds: vec![],
+        beside: vec![],
         units: vec![],
     };
     let body = OrderRefunded {

@@ -61,6 +61,7 @@ async fn set(session: &Session, command: Catalog) -> Result<Exit> {
     put("tax_rate", tax_rate.map(Value::from));
     put("barcode", barcode.map(Value::from));
     put("open_price", open_price.map(Value::from));
+    let limits = limit.is_some();
     put("limit", limit.map(Value::from));
     if let Some(price) = price {
         put("price", Some(json!({"minor": amount(&price, currency)?, "currency": currency.code()})));
@@ -80,7 +81,26 @@ async fn set(session: &Session, command: Catalog) -> Result<Exit> {
         given!(session.write(Method::POST, "/api/v1/items", &key, &body).await?)
     };
     print(session, &Value::Array(vec![item.clone()]), &item);
+    if known && limits {
+        warn_of_others(session).await?;
+    }
     Ok(Exit::Fine)
+}
+
+/// A limit holds at another kit from when that one has heard of it.
+async fn warn_of_others(session: &Session) -> Result<()> {
+    let Ok(kits) = session.get("/api/v1/kits").await? else { return Ok(()) };
+    let other = |kit: &&Value| kit["own"] != json!(true) && kit["retired"] != json!(true);
+    let names: Vec<String> =
+        kits.as_array().into_iter().flatten().filter(other).map(|kit| say::text(kit, "kit")).collect();
+    if !names.is_empty() {
+        let names = names.join(", ");
+        say::talk(&format!(
+            "warning: {names} may sell as before until they have heard of this, and more goes than there is"
+        ));
+        say::talk("next: fieldkit sync export --out FILE, and take it there before anybody sells on");
+    }
+    Ok(())
 }
 
 /// A new item has a name and a price; what is missing is named.

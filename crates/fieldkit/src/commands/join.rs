@@ -1,6 +1,7 @@
 //! `join`: how a kit comes into an organisation that another kit belongs to.
 
-use super::{Session, Usage, data_dir, given, key, setup, sync};
+use super::sync::{self, Room};
+use super::{Session, Usage, data_dir, given, key, setup};
 use crate::cli::{Common, Repeat};
 use crate::joining::{self, Request};
 use crate::kit::Settings;
@@ -16,22 +17,27 @@ pub fn request(common: &Common, name: &str, out: &Path) -> Result<Exit> {
         return Err(Usage("a kit's name has 1 to 60 characters".into()).into());
     }
     let data = data_dir(common)?;
+    let room = Room::at(out)?;
     let request = joining::request(&data, name.trim())?;
-    sync::keep(out, request.text().as_bytes())?;
+    room.keep(request.text().as_bytes())?;
     let key = request.replica.label();
     if common.json {
         say::json(&json!({"kit": request.kit, "replica": key, "file": out.display().to_string()}));
     } else {
         say::line(&format!("{}: the request of {}, key {key}", out.display(), request.kit));
     }
-    say::talk("next, on a kit of the organisation: fieldkit join admit FILE --out FILE2");
+    let out = out.display();
+    say::talk(&format!("next, on a kit of the organisation: fieldkit join admit {out} --out FILE"));
     Ok(Exit::Fine)
 }
 
 /// `join admit`
 pub async fn admit(session: &Session, file: &Path, out: &Path, repeat: &Repeat) -> Result<Exit> {
-    let text = std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
-    let request = Request::read(&text).with_context(|| format!("{} is no request to join", file.display()))?;
+    let bytes = std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
+    let no_request = || format!("{} is no request to join", file.display());
+    let text = String::from_utf8(bytes).ok().context("it is no text").with_context(no_request)?;
+    let request = Request::read(&text).with_context(no_request)?;
+    let room = Room::at(out)?;
     let kits = given!(session.get("/api/v1/kits").await?);
     let name = request.replica.label();
     let known = kits.as_array().into_iter().flatten().any(|kit| kit["replica"] == name.as_str());
@@ -43,14 +49,18 @@ pub async fn admit(session: &Session, file: &Path, out: &Path, repeat: &Repeat) 
         given!(session.write(Method::POST, "/api/v1/kits", &key, &body).await?);
     }
     let bytes = given!(sync::bundle(session, None).await?);
-    sync::keep(out, &bytes)?;
+    room.keep(&bytes)
+        .with_context(|| format!("{} is a kit of this organisation now; run this again for the file", request.kit))?;
     if session.json {
         let file = out.display().to_string();
         say::json(&json!({"kit": request.kit, "replica": name, "file": file, "bytes": bytes.len()}));
     } else {
         say::line(&format!("{} (key {name}) is a kit of this organisation; {} is for it", request.kit, out.display()));
     }
-    say::talk("compare the key with the one that the other kit showed. Next, there: fieldkit join finish FILE2");
+    let out = out.display();
+    say::talk(&format!(
+        "compare the key with the one that the other kit showed. Next, there: fieldkit join finish {out}"
+    ));
     Ok(Exit::Fine)
 }
 

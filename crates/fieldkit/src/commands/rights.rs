@@ -3,7 +3,7 @@
 use super::{Session, Usage, given, key, sync};
 use crate::cli::{Repeat, Rights};
 use crate::say::{self, Exit};
-use anyhow::Result;
+use anyhow::{Context, Result};
 use hyper::Method;
 use serde_json::{Value, json};
 use std::io::{BufRead, IsTerminal};
@@ -36,7 +36,13 @@ pub async fn run(session: &Session, command: Rights) -> Result<Exit> {
             Ok(Exit::Fine)
         }
         Rights::DeclareLost { sku, kit, yes, repeat } => declare_lost(session, &sku, &kit, yes, &repeat).await,
-        Rights::Admit { slip: Some(slip), repeat, .. } => admit(session, &json!({"slip": slip}), &repeat).await,
+        Rights::Admit { slip: Some(slip), repeat, .. } => {
+            say::talk(
+                "A slip tells of sales only: what this kit gave to others after it will be sold twice. Where it may have",
+            );
+            say::talk("given any, bring files together first.");
+            admit(session, &json!({"slip": slip}), &repeat).await
+        }
         Rights::Admit { yes, repeat, .. } => {
             let risk =
                 "Whatever this kit sold in a past that it lost, where it was put back or copied, will be sold twice.";
@@ -127,13 +133,15 @@ pub async fn pool(session: &Session, sku: &str) -> Result<Exit> {
 }
 
 async fn grant(session: &Session, to: &str, body: &Value, out: Option<&Path>, repeat: &Repeat) -> Result<Exit> {
+    let room = out.map(sync::Room::at).transpose()?;
     let key = key(repeat)?;
     let pool = given!(session.write(Method::POST, "/api/v1/rights/grant", &key, body).await?);
-    match out {
+    match out.zip(room) {
         None => say::talk("the other kit may sell them once it heard of it: fieldkit sync export --out FILE"),
-        Some(path) => {
-            let bytes = given!(sync::bundle(session, Some(to)).await?);
-            sync::keep(path, &bytes)?;
+        Some((path, room)) => {
+            let given = "they are the other kit's now, and do not go a second time; for the file: fieldkit sync export --out FILE";
+            let bytes = given!(sync::bundle(session, Some(to)).await.context(given)?);
+            room.keep(&bytes).context(given)?;
             say::talk(&format!("{} brings it there: fieldkit sync import FILE", path.display()));
         }
     }

@@ -110,7 +110,13 @@ pub(super) fn print_sale(session: &Session, order: &Value) {
     }
     let state = say::text(order, "state").replace('_', " ");
     let word = if order["receipt"].is_null() { "order" } else { "receipt" };
-    say::line(&format!("{word} {}   {state}   {}", receipt(order), say::text(order, "durability")));
+    let slip = if order["slip"].as_str().is_none_or(str::is_empty) { "" } else { "   slip " };
+    say::line(&format!(
+        "{word} {}   {state}   {}{slip}{}",
+        receipt(order),
+        say::text(order, "durability"),
+        say::text(order, "slip")
+    ));
     print_refunds(order);
     for warning in order["warnings"].as_array().into_iter().flatten() {
         say::talk(&format!("warning: {}", warning.as_str().unwrap_or_default()));
@@ -122,7 +128,7 @@ fn print_refunds(order: &Value) {
     for refund in order["refunds"].as_array().into_iter().flatten() {
         let part = |name| say::text(refund, name);
         let undone = if refund["undone"] == json!(true) { " (undone)" } else { "" };
-        let receipt = format!("{}-{}", say::text(order, "series"), part("receipt"));
+        let receipt = format!("{}-{}", part("series"), part("receipt"));
         let amount = say::money(&refund["amount"]);
         say::line(&format!("{} {receipt} {amount} {}{undone}   {}", part("kind"), part("refund_id"), part("reason")));
     }

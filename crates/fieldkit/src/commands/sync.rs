@@ -3,19 +3,25 @@
 use super::{Session, given, segment};
 use crate::cli::Sync;
 use crate::client::IMPORT_SECONDS_MAX;
+use crate::joining::Request;
 use crate::say::{self, Exit};
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
+use fieldkit_sync::bundle::MAGIC;
 use serde_json::{Value, json};
 use std::fs;
-use std::io::Write;
-use std::path::Path;
+use std::io::{ErrorKind, Read, Write};
+use std::path::{Path, PathBuf};
+
+/// Notices about what kits did without knowing of each other.
+const CONTRADICTIONS: [&str; 4] = ["oversold", "contested", "over_refund", "below_zero"];
 
 /// `sync`
 pub async fn run(session: &Session, command: Sync) -> Result<Exit> {
     match command {
         Sync::Export { out, receiver } => {
+            let room = Room::at(&out)?;
             let bytes = given!(bundle(session, receiver.as_deref()).await?);
-            keep(&out, &bytes)?;
+            room.keep(&bytes)?;
             let shown = out.display().to_string();
             if session.json {
                 say::json(&json!({"file": shown, "bytes": bytes.len()}));
@@ -49,6 +55,17 @@ async fn import(session: &Session, file: &Path) -> Result<Exit> {
         let (from, streams) = (say::text(&taken, "from"), say::text(&taken, "streams"));
         say::line(&format!("from {from}: {new} of {ops} entries were new, in {streams} series"));
     }
+    contradictions(session).await
+}
+
+/// Says what a person has to settle, now that more is known.
+async fn contradictions(session: &Session) -> Result<Exit> {
+    let status = given!(session.get("/api/v1/status").await?);
+    for notice in status["notices"].as_array().into_iter().flatten() {
+        if notice["code"].as_str().is_some_and(|code| CONTRADICTIONS.contains(&code)) {
+            say::talk(&format!("warning: {} {}", say::text(notice, "text"), say::text(notice, "next_step")));
+        }
+    }
     Ok(Exit::Fine)
 }
 
@@ -66,15 +83,54 @@ pub async fn bundle(session: &Session, receiver: Option<&str>) -> Result<std::re
     Ok(Err(say::problem(&problem, session.json)))
 }
 
-/// Writes a file whole or not at all.
-pub fn keep(path: &Path, bytes: &[u8]) -> Result<()> {
-    let mut name = path.file_name().context("the file needs a name")?.to_owned();
-    name.push(".new");
-    let fresh = path.with_file_name(name);
-    let written = fs::File::create(&fresh).and_then(|mut file| {
-        file.write_all(bytes)?;
-        file.sync_all()?;
-        fs::rename(&fresh, path)
-    });
-    written.with_context(|| format!("cannot write {}", path.display()))
+/// Room for a file to give away: begun before anything is done of which the file is to tell.
+pub struct Room {
+    path: PathBuf,
+    fresh: PathBuf,
+    file: fs::File,
+    kept: bool,
+}
+
+impl Room {
+    /// At a place where nothing is, or an earlier file of this sort.
+    pub fn at(path: &Path) -> Result<Room> {
+        let failed = || format!("cannot write {}; nothing was changed", path.display());
+        let mut name = path.file_name().context("the file needs a name").with_context(failed)?.to_owned();
+        match fs::symlink_metadata(path) {
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            Err(error) => return Err(error).with_context(failed),
+            Ok(there) if there.is_file() && is_ours(path).with_context(failed)? => {}
+            Ok(_) => {
+                bail!("{} is there and is no file between kits; nothing was changed. Name another file", path.display())
+            }
+        }
+        name.push(".new");
+        let fresh = path.with_file_name(name);
+        let file = fs::File::create(&fresh).with_context(failed)?;
+        Ok(Room { path: path.to_owned(), fresh, file, kept: false })
+    }
+
+    /// Writes the file whole or not at all.
+    pub fn keep(mut self, bytes: &[u8]) -> Result<()> {
+        let written = self.file.write_all(bytes).and_then(|()| self.file.sync_all());
+        let written = written.and_then(|()| fs::rename(&self.fresh, &self.path));
+        self.kept = written.is_ok();
+        written.with_context(|| format!("cannot write {}", self.path.display()))
+    }
+}
+
+impl Drop for Room {
+    fn drop(&mut self) {
+        if !self.kept {
+            let _ = fs::remove_file(&self.fresh);
+        }
+    }
+}
+
+/// Whether a file is empty, a bundle, or a request to join.
+fn is_ours(path: &Path) -> std::io::Result<bool> {
+    let mut head = Vec::new();
+    fs::File::open(path)?.take(4_096).read_to_end(&mut head)?;
+    let request = std::str::from_utf8(&head).is_ok_and(|text| Request::read(text).is_ok());
+    Ok(head.is_empty() || head.starts_with(MAGIC) || request)
 }

@@ -196,6 +196,7 @@ export interface OrderLine {
 
 export interface Refund {
   refund_id: string;
+  series: string;
   receipt: number;
   kind: "refund" | "void";
   amount: Money;
