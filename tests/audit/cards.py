@@ -205,9 +205,13 @@ class Desk:
 
     def destroyed(self, line):
         """Whether ops of which no copy is left were about a charge like this; each of them explains one."""
-        for by_number in (True, False):
+        by_number = lambda told: "receipt" in told and tells(told, line)
+        by_amount = lambda told: money(told) == money(line)
+        # A terminal may charge something else than was asked, and then only the intent is left to tell of it.
+        by_intent = lambda told: "receipt" not in told
+        for explains in (by_number, by_amount, by_intent):
             for what, intent, told in self.lost.values():
-                if by_number and "receipt" in told and tells(told, line) or not by_number and money(told) == money(line):
+                if explains(told):
                     self.lost = {hash_: of for hash_, of in self.lost.items() if of[0] != what and hash_ != intent}
                     return True
         return False
