@@ -16,6 +16,18 @@ const JUMPS_MS: [i64; 6] = [90_000, 600_000, 3_600_000, 259_200_000, 34_560_000_
 /// Keys that a seed may use up before nothing is put back any more: each roll-back that is noticed takes one, at each kit
 /// by its journal and by a page.
 const KEYS_MAX: u8 = 240;
+/// What happens between kits.
+const BETWEEN: &[Fault] = &[
+    Fault::CutLink,
+    Fault::BadFrame,
+    Fault::RestoreHub,
+    Fault::Clone,
+    Fault::LoseKit,
+    Fault::LosePage,
+    Fault::PageSleeps,
+    Fault::MuteLink,
+    Fault::HubForgets,
+];
 
 impl World {
     /// Something goes wrong, and the next thing is due.
@@ -96,15 +108,7 @@ impl World {
                 let minor = i64::try_from(self.mishap.within(1, 60)).unwrap_or(1) * 50;
                 self.tell_terminal(kit, PeerInput::Fault(PeerFault::Foreign(minor)));
             }
-            Fault::CutLink
-            | Fault::BadFrame
-            | Fault::RestoreHub
-            | Fault::Clone
-            | Fault::LoseKit
-            | Fault::LosePage
-            | Fault::PageSleeps
-            | Fault::MuteLink
-            | Fault::HubForgets => self.inject_between(kit, fault),
+            _ if BETWEEN.contains(&fault) => self.inject_between(kit, fault),
             _ => {}
         }
     }
