@@ -347,6 +347,12 @@ impl Store {
         self.link.keeper.as_ref().is_some_and(|keeper| keeper.device != self.link.journal_device)
     }
 
+    /// The name of a box on another device than the journal that holds all there is.
+    pub fn box_witness(&self) -> Option<[u8; 16]> {
+        let whole = self.link.keeper.as_ref().filter(|_| self.link.copies() == Copies::OnTwoDevices);
+        whole.map(|keeper| keeper.id)
+    }
+
     /// Why the box takes nothing, where it does not.
     pub fn box_fault(&self) -> Option<String> {
         self.link.keeper.as_ref().and_then(|keeper| keeper.progress().failed)

@@ -165,6 +165,7 @@ impl Running {
             actor,
             terminals: Terminals::none(),
             pages: BTreeSet::new(),
+            boxed: None,
             attach,
             stopping: stopping.clone(),
             pace: Pace::new(folded.newest, groups.clone()),

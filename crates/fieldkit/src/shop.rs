@@ -77,6 +77,8 @@ pub struct Shop {
     pub terminals: Terminals,
     /// Pages that watch, and the streams that they spoke of.
     pub pages: BTreeSet<(WitnessName, StreamId)>,
+    /// The box that watches, on a medium of its own, and the stream that it spoke of.
+    pub boxed: Option<(WitnessName, Option<StreamId>)>,
     /// Devices to open first.
     pub attach: Option<Attach>,
     /// Set when the loop is to end although ports still hold its queue.
@@ -88,6 +90,8 @@ pub struct Shop {
 /// How the loop keeps its pace.
 pub struct Pace {
     ticket: u64,
+    /// Whether limited goods waited for a witness when pages heard of it last.
+    shut: bool,
     replies: BTreeMap<Ticket, oneshot::Sender<Given>>,
     /// Whether the kit itself gave a command since the last turn ended.
     reported: bool,
@@ -124,6 +128,7 @@ impl Pace {
     pub fn new(newest: (u64, Hash), groups: Arc<AtomicU64>) -> Self {
         Pace {
             ticket: 0,
+            shut: false,
             replies: BTreeMap::new(),
             reported: false,
             found: false,
@@ -170,6 +175,7 @@ impl Shop {
     /// Serves asks until the desk is gone, then puts everything away. Returns whether it is to begin anew.
     pub fn run(mut self) -> bool {
         self.go_on();
+        self.box_stands();
         if let Some(attach) = self.attach.take() {
             self.attach(attach);
         }
@@ -346,6 +352,7 @@ impl Shop {
                 Output::Load(load) => self.load(load),
                 Output::Append(turn) => {
                     self.append(&turn);
+                    self.box_holds(&turn);
                     self.tell_time();
                     self.engine.handle(Input::Synced);
                 }
@@ -648,6 +655,7 @@ impl Shop {
             Ok(done) => {
                 if self.standing.looked_after(&self.store, done.box_state) {
                     self.publish(Update::Status);
+                    self.box_stands();
                 }
             }
             Err(error) => fatal("the storage fails", &error),

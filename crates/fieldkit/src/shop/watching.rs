@@ -1,7 +1,8 @@
-//! Witnesses: pages and slips that can tell that this kit was put back.
+//! Witnesses: pages, slips and a box on a medium of its own, which can tell that this kit was put back.
 //!
 //! Promises: a page that contradicts makes this kit a new replica at once; one that agrees watches from then on, and what
-//! it is told to remember comes back as its own word. A slip is a person's word and makes nothing happen by itself.
+//! it is told to remember comes back as its own word. What a box has more is taken over before anything starts; from then on it
+//! watches as long as it takes every turn. A slip is a person's word and makes nothing happen by itself.
 //! Absent on purpose: when limited goods open (`fieldkit-engine`).
 
 use super::{Shop, fatal};
@@ -10,7 +11,7 @@ use fieldkit_core::decide::{Gate, space_of};
 use fieldkit_core::id::{OpId, StreamId};
 use fieldkit_core::op::Head;
 use fieldkit_core::witness::{Sighting, Verdict};
-use fieldkit_engine::{Input, WitnessInput};
+use fieldkit_engine::{Input, Turn, WitnessInput};
 use fieldkit_http::desk::{PageId, Update};
 use std::collections::BTreeMap;
 
@@ -75,25 +76,58 @@ impl Shop {
         self.hear(Input::Witness(WitnessInput::Left(page.0)));
     }
 
-    /// Lets time pass for answers that wait for a witness.
+    /// How a box on a medium of its own stands when nothing is on its way to it.
+    pub(super) fn box_stands(&mut self) {
+        let stream = self.selling_stream();
+        let held = stream.map(|stream| (stream, self.engine.ledger().head(&stream)));
+        self.box_says(held);
+        self.pump();
+        self.end_reports();
+    }
+
+    /// A turn is durable; a box that watches has it too.
+    pub(super) fn box_holds(&mut self, turn: &Turn) {
+        if self.boxed.is_none() && self.store.box_witness().is_none() {
+            return;
+        }
+        let Some(stream) = self.selling_stream() else { return };
+        let newest = turn.ops.iter().rfind(|op| op.op.stream == stream);
+        let newest = newest.map(|op| Head { seq: op.op.seq, hash: op.hash });
+        let elsewhere = self.boxed.is_some_and(|(_, known)| known != Some(stream));
+        let held = newest.or(elsewhere.then(Head::default));
+        self.box_says(held.map(|head| (stream, head)));
+    }
+
+    fn box_says(&mut self, held: Option<(StreamId, Head)>) {
+        let now = self.store.box_witness().filter(|_| self.engine.nonce().is_some());
+        if let Some((gone, _)) = self.boxed.filter(|(was, _)| Some(*was) != now) {
+            self.engine.handle(Input::Witness(WitnessInput::Left(gone)));
+        }
+        self.boxed = now.map(|name| (name, self.selling_stream()));
+        if let (Some(name), Some((stream, head))) = (now, held) {
+            self.engine.handle(Input::Witness(WitnessInput::Holds(name, stream, head)));
+        }
+    }
+
+    /// Lets time pass for answers that wait for a witness, and tells pages when limited goods open or shut.
     pub(super) fn watch_on(&mut self) {
         let now_ms = self.terminals.now_ms();
         if self.engine.poll_watch().is_some_and(|at_ms| at_ms <= now_ms) {
             self.hear(Input::Tick(now_ms));
         }
+        let shut = self.is_shut();
+        if std::mem::replace(&mut self.pace.shut, shut) != shut {
+            self.publish(Update::Status);
+            self.publish(Update::Catalogue);
+        }
     }
 
     /// What follows from it may be an answer, or a command of the kit's own.
     fn hear(&mut self, input: Input) {
-        let shut = self.is_shut();
         self.tell_time();
         self.engine.handle(input);
         self.pump();
         self.end_reports();
-        if self.is_shut() != shut {
-            self.publish(Update::Status);
-            self.publish(Update::Catalogue);
-        }
     }
 
     /// Whether limited goods wait for a witness.
