@@ -150,7 +150,9 @@ async fn grant(session: &Session, to: &str, body: &Value, out: Option<&Path>, re
 }
 
 async fn declare_lost(session: &Session, sku: &str, kit: &str, yes: bool, repeat: &Repeat) -> Result<Exit> {
-    let risk = format!("Whatever {kit} sold of {sku:?} that this kit has not heard of will be sold twice.");
+    let risk = format!(
+        "Whatever {kit} sold of {sku:?} that this kit has not heard of will be sold twice, and so will what another kit takes over as well."
+    );
     let only = "Do this only where that kit, its disk and its second copy will not come back.";
     if !taken(yes, &[&risk, only], "take over what it holds")? {
         return Ok(Exit::Failed);
