@@ -24,7 +24,7 @@ fn contradiction(shelf: &Shelf<'_>, anomaly: &Anomaly) -> Option<wire::Notice> {
         AnomalyKind::Oversold => told(
             "oversold",
             format!("{}.", capital(&anomaly.detail)),
-            "The serials stand on the slips: give all buyers of one but the first their money back.",
+            "Deliver that many more, or give as many buyers their money back.",
         ),
         AnomalyKind::Contested => told(
             "contested",

@@ -71,7 +71,6 @@ pub async fn import(State(shop): State<Shop>, TakenFile(bytes): TakenFile) -> Re
     }))
 }
 
-/// The one kit that a name means.
 /// A kit by its name, and not by a key that another one went on for: nobody could use what that one got.
 pub(super) async fn kit_that_writes(shop: &Shop, name: String) -> Result<ReplicaKey, Problem> {
     let replica = kit_named(shop, name).await?;
@@ -82,6 +81,7 @@ pub(super) async fn kit_that_writes(shop: &Shop, name: String) -> Result<Replica
     Ok(replica)
 }
 
+/// The one kit that a name means.
 pub(super) async fn kit_named(shop: &Shop, name: String) -> Result<ReplicaKey, Problem> {
     let shown = super::shortened(&name);
     let meant = shop.look(move |shelf| {
