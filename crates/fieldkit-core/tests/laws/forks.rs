@@ -256,3 +256,32 @@ fn what_a_forked_kit_gave_away_rests_until_a_person_decides() {
     let known = &stall.world.kits[1].ledger.events[&event];
     assert_eq!(known.pools[&PoolId::of(&event, PRINT)].frozen(), 12);
 }
+
+#[test]
+fn what_another_branch_gave_back_is_given_back() {
+    let mut stall = Stall::new(2, 0);
+    let owner = stall.world.owner;
+    stall.step(&Deed::Do(Step::Do(0, Wish::Sell { lines: vec![(2, 2, 0)], off: 0, extra: 0 })));
+    let order = *stall.world.kits[0].ledger.orders.keys().next().expect("it was placed");
+    let back = |reason: &str| Command::Refund {
+        order,
+        lines: Some(vec![(1, 1)]),
+        reason: reason.to_owned(),
+        restock: true,
+        in_cash: false,
+    };
+    // Both branches give one of two back; then two are back, whichever branch is the stream.
+    stall.step(&Deed::Image(0));
+    assert!(stall.command(0, &back("chipped"), owner));
+    let one = stall.world.kits[0].log.clone();
+    stall.step(&Deed::PutBack(0, 0));
+    assert!(stall.command(0, &back("too small"), owner));
+    let other = stall.world.kits[0].log.clone();
+    stall.take(1, &one);
+    stall.take(1, &other);
+    let known = &stall.world.kits[1].ledger.orders[&order];
+    assert_eq!((known.refunds.len(), known.beside.len()), (1, 1));
+    assert_eq!(known.refunded_quantity(1), 2);
+    assert!(!known.over_refunded());
+    assert!(!stall.command(1, &back("changed mind"), owner), "nothing of it is left to give back");
+}
