@@ -3,10 +3,13 @@
 //!
 //! Promises checked: each edge of term and margin; what a start forgets; wall clocks that are wrong by years.
 
-use ed25519_dalek::{Signer, SigningKey};
-use fieldkit_core::body::{Body, Edit, Limit, Prices, ReplicaAdmitted, Seller, Source, TaxRate};
-use fieldkit_core::decide::{Command, Founding, LineRequest, NewEvent, NewItem, OrderRequest, TenderRequest};
-use fieldkit_core::id::{Hash, OpId, PoolId, ReplicaKey, Zero};
+#[path = "../support/mod.rs"]
+mod support;
+
+use ed25519_dalek::Signer;
+use fieldkit_core::body::{Body, Edit, Limit, ReplicaAdmitted, Source};
+use fieldkit_core::decide::{Command, LineRequest, NewItem, OrderRequest, TenderRequest};
+use fieldkit_core::id::{OpId, PoolId, Zero};
 use fieldkit_core::lease::{MARGIN_MS, TERM_MS_MIN};
 use fieldkit_core::ledger::Ledger;
 use fieldkit_core::op::{Actor, CommandKey, Key, SealedOp};
@@ -14,8 +17,8 @@ use fieldkit_core::order::Discount;
 use fieldkit_core::rights::count;
 use fieldkit_core::stamp::ClockQuality;
 use fieldkit_engine::{Asked, Engine, Foreign, Input, Output, Ticket};
+use support::{NOON_MS, founded, key, replica};
 
-const NOON_MS: u64 = 1_795_000_000_000;
 const YEAR_MS: i64 = 31_536_000_000;
 /// What a holder may use of the term of all leases here.
 const USABLE_MS: u64 = TERM_MS_MIN - MARGIN_MS;
@@ -33,41 +36,9 @@ struct Kit {
     quality: ClockQuality,
 }
 
-fn key(of: u8) -> SigningKey {
-    SigningKey::from_bytes(&[of; 32])
-}
-
-fn replica(of: u8) -> ReplicaKey {
-    ReplicaKey(key(of).verifying_key().to_bytes())
-}
-
-fn founding() -> Founding {
-    Founding {
-        name: "Quay".to_owned(),
-        organisation_key: key(99).verifying_key().to_bytes(),
-        label: "kit".to_owned(),
-        proof: key(99).sign(&ReplicaAdmitted::signed_bytes(&replica(1), "kit")).to_bytes(),
-        owner: Hash::of(b"owner"),
-        event: NewEvent {
-            name: "Harbour market".to_owned(),
-            zone: "Europe/Berlin".to_owned(),
-            day_cutover_minutes: 240,
-            currency: "EUR".to_owned(),
-            seller: Seller { name: "Quay".to_owned(), address: String::new(), tax_id: String::new() },
-            tax_rates: vec![TaxRate { id: "standard".to_owned(), name: "VAT".to_owned(), ppm: 190_000 }],
-            prices: Prices::Inclusive,
-            training: false,
-            clone_from: None,
-        },
-    }
-}
-
 impl Kit {
     fn found() -> Self {
-        let mut engine = Engine::new(Ledger::default(), key(1), None);
-        engine.found(&founding(), NOON_MS, ClockQuality::System).expect("the founding is in order");
-        let event = *engine.ledger().events.keys().next().expect("the founding opened an event");
-        let owner = Actor::Person(*engine.ledger().persons.keys().next().expect("the founding added an owner"));
+        let (engine, event, owner) = founded();
         let (journal, quality) = (Vec::new(), ClockQuality::System);
         let (tickets, begun_ms, wall_off_ms) = (0, 0, 0);
         let mut kit = Kit { number: 1, engine, event, owner, journal, tickets, begun_ms, wall_off_ms, quality };

@@ -1,6 +1,8 @@
 //! Card payments through engine, driver and terminal, broken at every byte and every step: the terminal's own journal and
 //! the ledger agree payment by payment, and nothing stays in doubt once the terminal was asked.
 
+#[path = "../support/mod.rs"]
+mod support;
 mod world;
 
 use fieldkit_core::money::Currency;

@@ -4,10 +4,10 @@
 //! the terminal does. Bytes arrive at once and in order; what was in flight when the wire broke is gone.
 //! Absent on purpose: jitter, and a crew that does more than try again when it may.
 
-use ed25519_dalek::{Signer, SigningKey};
+use crate::support::{NOON_MS, founded, key};
 use fieldkit_core::body::*;
-use fieldkit_core::decide::{Command, Founding, LineRequest, NewEvent, NewItem, OrderRequest, TenderRequest};
-use fieldkit_core::id::{Hash, OpId, ReplicaKey, Zero};
+use fieldkit_core::decide::{Command, LineRequest, NewItem, OrderRequest, TenderRequest};
+use fieldkit_core::id::{OpId, Zero};
 use fieldkit_core::ledger::Ledger;
 use fieldkit_core::op::{Actor, CommandKey, Key, SealedOp};
 use fieldkit_core::order::{Discount, Order, OrderState};
@@ -22,7 +22,6 @@ use fieldkit_engine::{
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-const NOON_MS: u64 = 1_795_000_000_000;
 /// How long a broken wire stays broken.
 const OUTAGE_MS: u64 = 3_000;
 /// How soon a closed link is opened again.
@@ -96,39 +95,9 @@ pub struct World {
     unsynced: Option<usize>,
 }
 
-fn founding(key: &SigningKey) -> Founding {
-    let organisation = SigningKey::from_bytes(&[99; 32]);
-    let replica = ReplicaKey(key.verifying_key().to_bytes());
-    Founding {
-        name: "Quay".to_owned(),
-        organisation_key: organisation.verifying_key().to_bytes(),
-        label: "kit".to_owned(),
-        proof: organisation.sign(&ReplicaAdmitted::signed_bytes(&replica, "kit")).to_bytes(),
-        owner: Hash::of(b"owner"),
-        event: NewEvent {
-            name: "Harbour market".to_owned(),
-            zone: "Europe/Berlin".to_owned(),
-            day_cutover_minutes: 240,
-            currency: "EUR".to_owned(),
-            seller: Seller { name: "Quay".to_owned(), address: String::new(), tax_id: String::new() },
-            tax_rates: vec![TaxRate { id: "standard".to_owned(), name: "VAT".to_owned(), ppm: 190_000 }],
-            prices: Prices::Inclusive,
-            training: false,
-            clone_from: None,
-        },
-    }
-}
-
-fn signing_key() -> SigningKey {
-    SigningKey::from_bytes(&[1; 32])
-}
-
 impl World {
     pub fn new(ends: Ends) -> Self {
-        let mut engine = Engine::new(Ledger::default(), signing_key(), None);
-        engine.found(&founding(&signing_key()), NOON_MS, ClockQuality::System).expect("the founding is in order");
-        let event = *engine.ledger().events.keys().next().expect("the founding opened an event");
-        let owner = Actor::Person(*engine.ledger().persons.keys().next().expect("the founding added an owner"));
+        let (engine, event, owner) = founded();
         let mut world = World {
             terminal: (ends.terminal)(&[]),
             ends,
@@ -344,7 +313,7 @@ impl World {
     }
 
     fn kill_kit(&mut self) {
-        let mut engine = Engine::new(Ledger::default(), signing_key(), None);
+        let mut engine = Engine::new(Ledger::default(), key(1), None);
         for op in &self.journal {
             engine.fold(op, None);
         }

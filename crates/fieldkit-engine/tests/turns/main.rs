@@ -3,16 +3,16 @@
 //! Promises checked: no reply before its ops are durable; one key, one op; the same key gets the same answer, in one
 //! batch, across batches and after projection; the journal verifies and folds to the engine's own state.
 
-use ed25519_dalek::{Signer, SigningKey};
+#[path = "../support/mod.rs"]
+mod support;
+
 use fieldkit_core::body::{
-    Baseline, Body, DeviceAccepted, DeviceRole, Edit, Limit, PaymentStep, Prices, RecordKind, ReplicaAdmitted,
-    RollbackNoticed, Seller, Source, StockReason, TaxRate, TerminalRecord,
+    Baseline, Body, DeviceAccepted, DeviceRole, Edit, Limit, PaymentStep, RecordKind, RollbackNoticed, Source,
+    StockReason, TerminalRecord,
 };
 use fieldkit_core::chain::ChainCheck;
-use fieldkit_core::decide::{
-    Command, Founding, LineRequest, NewEvent, NewItem, OrderRequest, StockChange, TenderRequest,
-};
-use fieldkit_core::id::{Hash, OpId, ReplicaKey, Space, StreamId, Zero};
+use fieldkit_core::decide::{Command, LineRequest, NewItem, OrderRequest, StockChange, TenderRequest};
+use fieldkit_core::id::{Hash, OpId, Space, StreamId, Zero};
 use fieldkit_core::ledger::Ledger;
 use fieldkit_core::op::{Actor, CommandKey, Head, Key, SealedOp};
 use fieldkit_core::order::{Discount, Order, OrderState};
@@ -28,8 +28,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
-
-const NOON_MS: u64 = 1_795_000_000_000;
+use support::{NOON_MS, founded, key};
 
 /// A shell whose disk, state and lookups are as late as the test wants.
 struct Shell {
@@ -59,32 +58,7 @@ struct Shell {
 
 impl Shell {
     fn new() -> Self {
-        let key = SigningKey::from_bytes(&[1; 32]);
-        let organisation = SigningKey::from_bytes(&[99; 32]);
-        let replica = ReplicaKey(key.verifying_key().to_bytes());
-        let founding = Founding {
-            name: "Quay".to_owned(),
-            organisation_key: organisation.verifying_key().to_bytes(),
-            label: "kit".to_owned(),
-            proof: organisation.sign(&ReplicaAdmitted::signed_bytes(&replica, "kit")).to_bytes(),
-            owner: Hash::of(b"owner"),
-            event: NewEvent {
-                name: "Harbour market".to_owned(),
-                zone: "Europe/Berlin".to_owned(),
-                day_cutover_minutes: 240,
-                currency: "EUR".to_owned(),
-                seller: Seller { name: "Quay".to_owned(), address: String::new(), tax_id: String::new() },
-                tax_rates: vec![TaxRate { id: "standard".to_owned(), name: "VAT".to_owned(), ppm: 190_000 }],
-                prices: Prices::Inclusive,
-                training: false,
-                clone_from: None,
-            },
-        };
-        let mut engine = Engine::new(Ledger::default(), key, None);
-        engine.found(&founding, NOON_MS, ClockQuality::System).expect("the founding is in order");
-        let ledger = engine.ledger();
-        let event = *ledger.events.keys().next().expect("the founding opened an event");
-        let owner = Actor::Person(*ledger.persons.keys().next().expect("the founding added an owner"));
+        let (engine, event, owner) = founded();
         let mut shell = Shell {
             engine,
             event,
@@ -244,7 +218,7 @@ impl Shell {
 
     /// Goes on under another key; what a key file would hold.
     fn follow(&mut self, nth: u8, noticed: RollbackNoticed) -> Succession {
-        let key = SigningKey::from_bytes(&[nth; 32]);
+        let key = key(nth);
         let succession = self.engine.succession(&key, "kit", noticed);
         let wall_ms = self.stopped_ms.unwrap_or(NOON_MS + 9_999);
         self.engine.follow(key, &succession, wall_ms, ClockQuality::System);
@@ -255,7 +229,7 @@ impl Shell {
     fn start(&mut self, nth: u8, succession: Option<&Succession>) {
         self.unsynced.clear();
         let follows = succession.map(|succession| succession.follows);
-        self.engine = Engine::new(Ledger::default(), SigningKey::from_bytes(&[nth; 32]), follows);
+        self.engine = Engine::new(Ledger::default(), key(nth), follows);
         for op in &self.journal {
             assert!(self.engine.fold(op, None), "the journal has no gap");
         }
@@ -846,7 +820,7 @@ fn a_start_from_a_snapshot_knows_what_is_open() {
         shell.settle();
     }
     let ledger = snapshot::read(&bytes).expect("a snapshot reads back");
-    let mut engine = Engine::new(ledger, SigningKey::from_bytes(&[1; 32]), None);
+    let mut engine = Engine::new(ledger, key(1), None);
     let open = |engine: &Engine| engine.ledger().events[&shell.event].open_payments[&payment].state();
     assert_eq!(open(&engine), PaymentState::Sent);
     // The state on disk may hold the order as it was later; folding what is known already changes nothing.

@@ -3,18 +3,21 @@
 //! Promises checked: a kit alone notices nothing; after a start nothing limited is sold before everybody on duty agrees
 //! and holds an op that no copy has; an answer waits for the witnesses, and not for ever; of two copies one gets past.
 
-use ed25519_dalek::{Signer, SigningKey};
-use fieldkit_core::body::{Body, Edit, Limit, Prices, ReplicaAdmitted, Seller, Source, TaxRate};
-use fieldkit_core::decide::{Command, Founding, Gate, LineRequest, NewEvent, NewItem, OrderRequest, TenderRequest};
-use fieldkit_core::id::{Hash, OpId, ReplicaKey, Space, StreamId, Zero};
+#[path = "../support/mod.rs"]
+mod support;
+
+use ed25519_dalek::Signer;
+use fieldkit_core::body::{Body, Edit, Limit, ReplicaAdmitted, Source};
+use fieldkit_core::decide::{Command, Gate, LineRequest, NewItem, OrderRequest, TenderRequest};
+use fieldkit_core::id::{OpId, Space, StreamId, Zero};
 use fieldkit_core::ledger::Ledger;
 use fieldkit_core::op::{Actor, CommandKey, Head, Key, SealedOp};
 use fieldkit_core::order::Discount;
 use fieldkit_core::stamp::ClockQuality;
 use fieldkit_engine::{Asked, Engine, Input, Output, Policy, Ticket, WitnessInput, WitnessName};
 use std::collections::BTreeMap;
+use support::{NOON_MS, founded, key, replica};
 
-const NOON_MS: u64 = 1_795_000_000_000;
 const PAGE: WitnessName = [1; 16];
 const OTHER: WitnessName = [2; 16];
 
@@ -38,43 +41,10 @@ struct Kit {
     now_ms: u64,
 }
 
-fn key(of: u8) -> SigningKey {
-    SigningKey::from_bytes(&[of; 32])
-}
-
-fn replica(of: u8) -> ReplicaKey {
-    ReplicaKey(key(of).verifying_key().to_bytes())
-}
-
-fn founding() -> Founding {
-    let organisation = key(99);
-    Founding {
-        name: "Quay".to_owned(),
-        organisation_key: organisation.verifying_key().to_bytes(),
-        label: "kit".to_owned(),
-        proof: organisation.sign(&ReplicaAdmitted::signed_bytes(&replica(1), "kit")).to_bytes(),
-        owner: Hash::of(b"owner"),
-        event: NewEvent {
-            name: "Harbour market".to_owned(),
-            zone: "Europe/Berlin".to_owned(),
-            day_cutover_minutes: 240,
-            currency: "EUR".to_owned(),
-            seller: Seller { name: "Quay".to_owned(), address: String::new(), tax_id: String::new() },
-            tax_rates: vec![TaxRate { id: "standard".to_owned(), name: "VAT".to_owned(), ppm: 190_000 }],
-            prices: Prices::Inclusive,
-            training: false,
-            clone_from: None,
-        },
-    }
-}
-
 impl Kit {
     /// A kit with ten limited prints that was just founded, alone or beside another one.
     fn new(alone: bool) -> Self {
-        let mut engine = Engine::new(Ledger::default(), key(1), None);
-        engine.found(&founding(), NOON_MS, ClockQuality::System).expect("the founding is in order");
-        let event = *engine.ledger().events.keys().next().expect("the founding opened an event");
-        let owner = Actor::Person(*engine.ledger().persons.keys().next().expect("the founding added an owner"));
+        let (engine, event, owner) = founded();
         let (answers, pages) = (BTreeMap::new(), BTreeMap::new());
         let mut kit = Kit { engine, event, owner, journal: Vec::new(), answers, pages, tickets: 0, now_ms: 1_000 };
         kit.settle();
