@@ -297,7 +297,7 @@ impl Ledger {
             Body::OrderRefunded(refunded) => {
                 event.refunds += 1;
                 self.take_receipt(stream_id, refunded.receipt);
-                self.fold_refund(op, refunded);
+                self.fold_refund(op, refunded, false);
             }
             Body::RefundUndone(undone) => {
                 self.take_receipt(stream_id, undone.receipt);
@@ -323,12 +323,13 @@ impl Ledger {
         }
     }
 
-    fn fold_refund(&mut self, op: &SealedOp, refunded: crate::body::OrderRefunded) {
+    /// Folds a refund in; `beside` says that it stands on another branch of its stream.
+    fn fold_refund(&mut self, op: &SealedOp, refunded: crate::body::OrderRefunded, beside: bool) {
         let Some(order) = self.orders.get_mut(&refunded.order) else {
             return self.anomaly(op, AnomalyKind::Missing, "the order is not known");
         };
         let order_id = refunded.order;
-        Arc::make_mut(order).add_refund(op.id(), refunded, op.op.stamp);
+        Arc::make_mut(order).add_refund(op.id(), refunded, op.op.stamp, beside);
         self.changed.insert(order_id);
         self.weigh_refunds(order_id);
     }
@@ -337,13 +338,7 @@ impl Ledger {
     fn fold_beside(&mut self, op: &SealedOp, body: Body) {
         let parted = |id: &OpId| self.forks.get(&id.stream).is_some_and(|fork| id.seq >= *fork);
         match body {
-            Body::OrderRefunded(refunded) if !parted(&refunded.order) => {
-                let order_id = refunded.order;
-                let Some(order) = self.orders.get_mut(&order_id) else { return };
-                Arc::make_mut(order).add_beside(op.id(), refunded, op.op.stamp);
-                self.changed.insert(order_id);
-                self.weigh_refunds(order_id);
-            }
+            Body::OrderRefunded(refunded) if !parted(&refunded.order) => self.fold_refund(op, refunded, true),
             Body::RefundUndone(undone) if !parted(&undone.order) => {
                 let beside = parted(&undone.refund);
                 self.fold_undo(op, &undone, beside);

@@ -467,18 +467,14 @@ impl Order {
         Ok(RefundLine { line, quantity, amount, tax: part(sold.tax, |part| part.tax)? })
     }
 
-    /// Folds a refund in; repetition changes nothing.
-    pub fn add_refund(&mut self, refund_id: OpId, body: OrderRefunded, stamp: Stamp) {
-        if self.refunds.iter().all(|refund| refund.refund_id != refund_id) {
-            self.refunds.push(Refund { refund_id, body, stamp, undone: None });
-            self.refunds.sort_by_key(|refund| refund.refund_id);
+    /// Folds a refund in; repetition changes nothing. `beside` says that it stands on another branch of its stream.
+    pub fn add_refund(&mut self, refund_id: OpId, body: OrderRefunded, stamp: Stamp, beside: bool) {
+        let known = if beside { &mut self.beside } else { &mut self.refunds };
+        let place = |refund: &Refund| (refund.refund_id, refund.stamp);
+        if known.iter().all(|refund| place(refund) != (refund_id, stamp)) {
+            known.push(Refund { refund_id, body, stamp, undone: None });
+            known.sort_by_key(place);
         }
-    }
-
-    /// Folds a refund in that stands on another branch of its stream.
-    pub fn add_beside(&mut self, refund_id: OpId, body: OrderRefunded, stamp: Stamp) {
-        self.beside.push(Refund { refund_id, body, stamp, undone: None });
-        self.beside.sort_by_key(|refund| (refund.refund_id, refund.stamp));
     }
 
     /// Folds units in that came or went; repetition changes nothing.

@@ -120,6 +120,11 @@ record! {
     }
 }
 
+/// How many sales too many these are, as `Pool::oversold` lists them.
+pub fn too_many(over: &[(UnitRange, u64)]) -> u64 {
+    over.iter().fold(0, |sum, (range, each)| sum.saturating_add(range.count.saturating_mul(*each)))
+}
+
 impl Pool {
     /// Adds what `author` did with a sound range, and says whether all is still clean there.
     pub(crate) fn add(&mut self, author: ReplicaKey, range: &UnitRange, deed: Deed) -> bool {

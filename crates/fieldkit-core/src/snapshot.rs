@@ -35,7 +35,7 @@ impl Canonical for Stream {
 /// The layout of these bytes and the folding that filled them, of this build. Bytes of any other are folded anew.
 /// 2: cash outside a drawer's session stands apart. 3: devices, what terminals told last, and what is open at events.
 /// 4: more than one record of a terminal. 5: who holds which units, and forks. 6: witnesses, keepers, asks.
-/// 8: leases.
+/// 8: leases. 9: what another branch gave back, and units sold again in a later generation.
 const SNAPSHOT_VERSION: u32 = 9;
 
 /// Appends the whole state but its orders.

@@ -15,7 +15,7 @@ use crate::lattice;
 use crate::lease::Lease;
 use crate::op::SealedOp;
 use crate::order::UnitsMoved;
-use crate::pool::{Deed, deeds};
+use crate::pool::{Deed, deeds, too_many};
 use crate::rights;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -264,7 +264,7 @@ impl Ledger {
     fn weigh_pool(&mut self, event_id: OpId, id: PoolId) {
         let Some(pool) = self.events.get(&event_id).and_then(|event| event.pools.get(&id)) else { return };
         let (over, contested, sku) = (pool.oversold(id), pool.contested(), pool.sku.clone());
-        let extra = over.iter().fold(0u64, |sum, (range, each)| sum.saturating_add(range.count.saturating_mul(*each)));
+        let extra = too_many(&over);
         let mut named: Vec<String> = over.iter().take(LISTED_MAX).map(|(range, _)| serials(range)).collect();
         if over.len() > LISTED_MAX {
             named.push("and more".to_owned());

@@ -9,6 +9,7 @@ use crate::wire;
 use fieldkit_core::event::Event;
 use fieldkit_core::id::{OpId, PoolId};
 use fieldkit_core::ledger::{Anomaly, AnomalyKind};
+use fieldkit_core::pool::too_many;
 
 /// Contradictions, those about sold goods first.
 pub fn notices<'a>(shelf: &Shelf<'a>) -> impl Iterator<Item = wire::Notice> {
@@ -55,7 +56,9 @@ fn below_zero<'a>(shelf: &Shelf<'a>) -> impl Iterator<Item = wire::Notice> {
     let short = open.into_iter().flat_map(|(id, event)| {
         event.limited().filter_map(move |(sku, item)| {
             let pool = PoolId::of(&id, sku);
-            let beyond = event.here(pool).saturating_add(named(event, pool));
+            let here = event.here(pool);
+            // Units that are named as sold more than once stand among the notices already.
+            let beyond = if here < 0 { here.saturating_add(named(event, pool)) } else { 0 };
             (beyond < 0).then(|| (beyond.unsigned_abs(), item.name_or(sku).to_owned()))
         })
     });
@@ -70,8 +73,7 @@ fn below_zero<'a>(shelf: &Shelf<'a>) -> impl Iterator<Item = wire::Notice> {
 /// Units that are named as sold more than once.
 fn named(event: &Event, pool: PoolId) -> i64 {
     let of_pool = event.pools.get(&pool).map(|known| known.oversold(pool)).unwrap_or_default();
-    let sum = of_pool.iter().fold(0u64, |sum, (range, each)| sum.saturating_add(range.count.saturating_mul(*each)));
-    i64::try_from(sum).unwrap_or(i64::MAX)
+    i64::try_from(too_many(&of_pool)).unwrap_or(i64::MAX)
 }
 
 fn capital(text: &str) -> String {

@@ -139,6 +139,6 @@ pub fn order(order_id: OpId, lines: u32) -> Order {
         restock: true,
         business_day: 20_254,
     };
-    order.add_refund(OpId { stream: order_id.stream, seq: order_id.seq + 1 }, body, stamp);
+    order.add_refund(OpId { stream: order_id.stream, seq: order_id.seq + 1 }, body, stamp, false);
     order
 }
