@@ -160,9 +160,9 @@ class Goods:
 
     def oversold(self):
         """Cells that went to more buyers than can have them: each generation to one, after the last sold one came back."""
-        found = []
+        found, answers = [], self.counted()
         for cell in self.cells:
-            sums, extra, last_out = cell.sums(cell.deeds, self.forks, self.counted()), 0, False
+            sums, extra, last_out = cell.sums(cell.deeds, self.forks, answers), 0, False
             for _, of in sorted(sums.items()):
                 if of["used"] > 0:
                     extra += of["used"] - (1 if of["born"] > 0 and not last_out else 0)
@@ -174,8 +174,9 @@ class Goods:
 
     def contradictory(self):
         """Cells that lie in no one place by the sums, though no more buyers have them than can."""
+        answers = self.counted()
         for cell in self.cells:
-            for generation, of in cell.sums(cell.deeds, self.forks, self.counted()).items():
+            for generation, of in cell.sums(cell.deeds, self.forks, answers).items():
                 fates = {"used", "returned", "declared lost", "lapsed", "written off", "frozen", "born"}
                 held = sum(count for who, count in of.items() if who not in fates)
                 below = any(count < 0 for who, count in of.items() if who not in fates)

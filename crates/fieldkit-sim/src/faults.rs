@@ -195,7 +195,7 @@ impl World {
         let noticed = self.kits[kit].succession.as_ref().map(|succession| succession.noticed.clone());
         let destroyed = self.kits[kit].put_back(image, both);
         let destroyed = self.without_copies(kit, destroyed);
-        (self.kits[kit].was_open, self.kits[kit].restored) = (false, self.swarm.several.is_some() && kit == self.hub());
+        (self.kits[kit].was_open, self.kits[kit].restored) = (false, kit == self.hub());
         if !destroyed.is_empty() {
             self.log.reached("only_copy_destroyed");
         }

@@ -336,11 +336,10 @@ fn chosen(data: &Path, ledger: &Ledger) -> Option<OpId> {
     let text = std::fs::read_to_string(data.join(EVENT_FILE)).ok();
     let id = text.and_then(|text| OpId::from_text(text.trim()));
     let open = |id: &OpId| ledger.events.get(id).is_some_and(|event| event.state() == EventState::Open);
-    let kept = id.filter(open);
-    if kept.is_none() {
-        remember(data, newest_open(ledger));
-    }
-    kept.or_else(|| newest_open(ledger))
+    id.filter(open).or_else(|| {
+        let newest = newest_open(ledger);
+        newest.inspect(|event| remember(data, Some(*event)))
+    })
 }
 
 fn remember(data: &Path, event: Option<OpId>) {
